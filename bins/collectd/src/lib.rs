@@ -1,0 +1,1 @@
+//! leela-collectd(8).

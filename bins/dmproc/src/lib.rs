@@ -1,0 +1,1 @@
+//! leela-dmproc(8).

@@ -1,0 +1,1 @@
+//! leela-timeline(8).

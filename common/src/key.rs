@@ -1,0 +1,148 @@
+//! Keys of series: `name` or `name;tag=value;tag2=value2`, Graphite's tagged form.
+//!
+//! A key is UTF-8 of at most 1,024 bytes without control characters; its tags are sorted by name; of a tag
+//! given twice the last value stays; a tag without a value is `;tag`. Case is kept.
+
+use std::borrow::Cow;
+
+use thiserror::Error;
+
+/// The longest key, in bytes.
+pub const KEY_BYTES_MAX: usize = 1024;
+
+/// Why a text is no key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+pub enum KeyError {
+    /// Nothing, or nothing before the first `;`.
+    #[error("the name is empty")]
+    EmptyName,
+    /// `;;`, `;=value` or a `;` at the end.
+    #[error("a tag has no name")]
+    EmptyTag,
+    /// Over [`KEY_BYTES_MAX`].
+    #[error("a key has at most 1,024 bytes")]
+    TooLong,
+    /// A byte below 0x20, or 0x7f, or a C1 control.
+    #[error("a key has no control characters")]
+    Control,
+    /// Not UTF-8.
+    #[error("a key is UTF-8")]
+    NotUtf8,
+}
+
+/// The key in its one form: tags sorted, each once. Borrows when the text is in that form already.
+pub fn parse(text: &[u8]) -> Result<Cow<'_, str>, KeyError> {
+    if text.len() > KEY_BYTES_MAX {
+        return Err(KeyError::TooLong);
+    }
+    let mut plain = !text.is_empty();
+    for &byte in text {
+        plain &= (0x20..0x7f).contains(&byte) & (byte != b';');
+    }
+    let text = std::str::from_utf8(text).map_err(|_| KeyError::NotUtf8)?;
+    if plain {
+        return Ok(Cow::Borrowed(text));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(KeyError::Control);
+    }
+    if name(text).is_empty() {
+        return Err(KeyError::EmptyName);
+    }
+    if tags(text).any(|(tag, _)| tag.is_empty()) {
+        return Err(KeyError::EmptyTag);
+    }
+    if tags(text).map(|(tag, _)| tag).is_sorted_by(|a, b| a < b)
+        && !text.ends_with('=')
+        && !text.contains("=;")
+    {
+        return Ok(Cow::Borrowed(text));
+    }
+    Ok(Cow::Owned(normal(text)))
+}
+
+/// The part before the first `;`.
+pub fn name(key: &str) -> &str {
+    key.split_once(';').map_or(key, |(name, _)| name)
+}
+
+/// The tags of a key with their values, in the order of the text; a tag without a value has an empty one.
+pub fn tags(key: &str) -> impl Iterator<Item = (&str, &str)> {
+    key.split(';').skip(1).map(|tag| tag.split_once('=').unwrap_or((tag, "")))
+}
+
+/// The key with `tag=value` joined, unless it has that tag already. The result may be over [`KEY_BYTES_MAX`].
+pub fn with_tag(key: &str, tag: &str, value: &str) -> String {
+    if tags(key).any(|(have, _)| have == tag) {
+        return key.to_owned();
+    }
+    normal(&format!("{key};{tag}={value}"))
+}
+
+fn normal(text: &str) -> String {
+    let mut sorted = std::collections::BTreeMap::new();
+    for (tag, value) in tags(text) {
+        sorted.insert(tag, value);
+    }
+    let mut key = name(text).to_owned();
+    for (tag, value) in sorted {
+        key.push(';');
+        key.push_str(tag);
+        if !value.is_empty() {
+            key.push('=');
+            key.push_str(value);
+        }
+    }
+    key
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_has_one_form() {
+        for (text, want) in [
+            ("foo", Ok("foo")),
+            ("Foo Bar/baz", Ok("Foo Bar/baz")),
+            ("größe", Ok("größe")),
+            ("a;x=1;y=2", Ok("a;x=1;y=2")),
+            ("a;y=2;x=1", Ok("a;x=1;y=2")),
+            ("a;x=1;x=2", Ok("a;x=2")),
+            ("a;x;b", Ok("a;b;x")),
+            ("a;x=", Ok("a;x")),
+            ("a;x=;y=1", Ok("a;x;y=1")),
+            ("a;x=1=2", Ok("a;x=1=2")),
+            ("a;x==", Ok("a;x==")),
+            ("", Err(KeyError::EmptyName)),
+            (";x=1", Err(KeyError::EmptyName)),
+            ("a;", Err(KeyError::EmptyTag)),
+            ("a;=1", Err(KeyError::EmptyTag)),
+            ("a;;x=1", Err(KeyError::EmptyTag)),
+            ("a\nb", Err(KeyError::Control)),
+            ("a\u{85}b", Err(KeyError::Control)),
+            ("a\u{7f}", Err(KeyError::Control)),
+        ] {
+            assert_eq!(parse(text.as_bytes()).as_deref(), want.as_ref().map(|key| *key), "{text:?}");
+        }
+        assert_eq!(parse(b"\xff"), Err(KeyError::NotUtf8));
+        assert_eq!(parse(&[b'a'; 1025]), Err(KeyError::TooLong));
+        assert!(parse(&[b'a'; 1024]).is_ok());
+    }
+
+    #[test]
+    fn a_tag_in_the_key_wins() {
+        assert_eq!(with_tag("a;b=1", "a", "2"), "a;a=2;b=1");
+        assert_eq!(with_tag("a;b=1", "b", "2"), "a;b=1");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn parsing_twice_changes_nothing(text in "[a-c;=é]{0,12}") {
+            if let Ok(key) = parse(text.as_bytes()) {
+                let again = parse(key.as_bytes());
+                proptest::prop_assert_eq!(again.as_deref(), Ok(&*key));
+            }
+        }
+    }
+}
