@@ -1,1 +1,11 @@
-//! placeholder
+//! Files that are memory: what a process writes here its successor finds, also after kill -9.
+//!
+//! [`Mapping`] is a file mapped into memory by its one writer; [`banks`] commits many words of it at once.
+//! Everybody else reads the file with plain reads ([`banks::read_file`]).
+//!
+//! **Invariant:** the only `unsafe` of shared memory is in `mapping.rs`.
+
+pub mod banks;
+mod mapping;
+
+pub use mapping::Mapping;
