@@ -1,0 +1,449 @@
+//! The books: what a process did with everything it was given, in a file that outlives it.
+//!
+//! ```text
+//! books/<process>, in 64-bit words of the host's byte order
+//! ┌──────────────────────────────────────────────────────────────┬───────────────┬─────────────┬──────────────┐
+//! │ header, 64 words                                             │ banks         │ names       │ refused      │
+//! │ magic, version, pid, start, since_ns, source, boot id (2),   │ turn, bank 0, │ 64 bytes a  │ 256 entries  │
+//! │ slots, source rows, state, refusals, process (4), version (4)│ bank 1        │ slot        │ of 512 bytes │
+//! └──────────────────────────────────────────────────────────────┴───────────────┴─────────────┴──────────────┘
+//! a bank: the slots' values, 16 words carried for the sender's ring, 6 words for each source row
+//! ```
+//! All counters are cumulative, over restarts too. One [`Books::commit`] makes counters, ring and sources hold
+//! together: after kill -9 the successor finds the state of a moment, and what was in hand is what lies between.
+//! They balance: `received = accepted + refused`, `accepted = passed + merged + dropped + waiting`.
+
+mod counters;
+mod refusals;
+mod snapshot;
+mod sources;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering::{Relaxed, Release};
+
+use mapped::{Mapping, banks};
+use thiserror::Error;
+
+pub use counters::{Family, Label, Slots};
+pub use refusals::{REFUSALS_KEPT, Refusal, RefusalText};
+pub use snapshot::{Snapshot, State};
+pub use sources::{Admission, SourceRow, Sources};
+
+use crate::time::Time;
+use crate::wire::Header;
+
+/// Words of each commit that belong to the sender's ring; opaque here.
+pub const CARRIED_WORDS: usize = 16;
+
+const MAGIC: u64 = u64::from_le_bytes(*b"LeelaBks");
+const VERSION: u64 = 1;
+const HEADER_WORDS: usize = 64;
+const NAME_BYTES: usize = 64;
+
+/// Places of the header, in words.
+mod at {
+    pub(super) const MAGIC: usize = 0;
+    pub(super) const VERSION: usize = 1;
+    pub(super) const PID: usize = 2;
+    pub(super) const START: usize = 3;
+    pub(super) const SINCE: usize = 4;
+    pub(super) const SOURCE: usize = 5;
+    pub(super) const BOOT: usize = 6;
+    pub(super) const SLOTS: usize = 8;
+    pub(super) const ROWS: usize = 9;
+    pub(super) const STATE: usize = 10;
+    pub(super) const REFUSALS: usize = 11;
+    pub(super) const PROCESS: usize = 12;
+    pub(super) const RELEASE: usize = 16;
+}
+
+/// Why books cannot be kept or read.
+#[derive(Debug, Error)]
+pub enum BooksError {
+    /// Another instance of the process runs in this runtime directory.
+    #[error("{path} is kept by process {pid}: stop it first, or choose another --runtime-dir")]
+    Busy {
+        /// The file.
+        path: PathBuf,
+        /// Who holds it, as far as the file says.
+        pid: u64,
+    },
+    /// The file cannot be opened, made or mapped.
+    #[error("books {path}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// Not a file of books, or of another version.
+    #[error("{path} holds no books that this version reads: {what}")]
+    Form {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+}
+
+/// The books of this process, open to write.
+#[derive(Debug)]
+pub struct Books<C> {
+    /// The counters; they hold once committed.
+    pub counters: C,
+    /// What came from whom; holds once committed.
+    pub sources: Sources,
+    mapping: Mapping,
+    layout: Layout,
+    source: u64,
+    carried: [u64; CARRIED_WORDS],
+    crashed: bool,
+    scratch: Vec<u64>,
+    refusals: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Layout {
+    slots: usize,
+    rows: usize,
+}
+
+impl Layout {
+    fn bank(self) -> usize {
+        self.slots + CARRIED_WORDS + self.rows * sources::ROW_WORDS
+    }
+
+    fn words(self) -> usize {
+        HEADER_WORDS + banks::words(self.bank())
+    }
+
+    fn body(self) -> usize {
+        self.slots * NAME_BYTES + refusals::BYTES
+    }
+}
+
+impl<C: Slots + Default> Books<C> {
+    /// Opens the books of `process`, or begins them. What a predecessor kept is taken up by name, also where
+    /// this version has other slots. `rows` is how many sources it keeps apart.
+    pub fn open(path: &Path, process: &str, rows: usize) -> Result<Books<C>, BooksError> {
+        let io = |source| BooksError::Io { path: path.to_owned(), source };
+        let mut names = Vec::new();
+        C::names("", &mut names);
+        let layout = Layout { slots: names.len(), rows };
+        let before = match Snapshot::read(path) {
+            Ok(before) => Some(before),
+            Err(BooksError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => None,
+            Err(BooksError::Form { what, .. }) => {
+                tracing::warn!(path = %path.display(), what, "books begun anew, the old ones are unreadable");
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        let _held = hold_predecessor(path, before.as_ref())?;
+        let next = path.with_extension("new");
+        match fs::remove_file(&next) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
+            _ => {}
+        }
+        let mapping = Mapping::open(&next, layout.words(), layout.body()).map_err(io)?;
+        let mut books = Books {
+            counters: C::default(),
+            sources: Sources::new(rows),
+            mapping,
+            layout,
+            source: 0,
+            carried: [0; CARRIED_WORDS],
+            crashed: false,
+            scratch: vec![0; layout.bank()],
+            refusals: 0,
+        };
+        if let Some(before) = &before {
+            books.take_up(before, &names);
+        }
+        if books.source == 0 {
+            books.source = draw_source();
+        }
+        books.write_header(process, &names);
+        books.commit_carried();
+        fs::rename(&next, path).map_err(io)?;
+        Ok(books)
+    }
+
+    /// True when the predecessor ended without [`Books::close`]: what it had in hand is lost.
+    pub fn crashed(&self) -> bool {
+        self.crashed
+    }
+
+    /// The source of this instance's datagrams; never 0.
+    pub fn source(&self) -> u64 {
+        self.source
+    }
+
+    /// The words the ring asked to carry at the last commit; zeros in new books.
+    pub fn carried(&self) -> [u64; CARRIED_WORDS] {
+        self.carried
+    }
+
+    /// Draws another source: the stream of numbers begins anew (the ring was lost).
+    pub fn renew_source(&mut self) -> u64 {
+        self.source = draw_source();
+        self.mapping.words()[at::SOURCE].store(self.source, Relaxed);
+        self.source
+    }
+
+    /// Says whether a datagram's records are to be applied, and books what is missing before it.
+    pub fn admit(&mut self, header: &Header) -> Admission {
+        self.sources.admit(header)
+    }
+
+    /// Makes counters, sources and `carried` hold together.
+    pub fn commit(&mut self, carried: [u64; CARRIED_WORDS]) {
+        self.carried = carried;
+        self.commit_carried();
+    }
+
+    /// As [`Books::commit`], with what the ring carried before: for a process whose ring did not move.
+    pub fn commit_carried(&mut self) {
+        let (slots, rest) = self.scratch.split_at_mut(self.layout.slots);
+        let (carried, rows) = rest.split_at_mut(CARRIED_WORDS);
+        self.counters.store(&mut slots.iter_mut());
+        carried.copy_from_slice(&self.carried);
+        self.sources.store(rows);
+        banks::commit(&self.mapping.words()[HEADER_WORDS..], &self.scratch);
+    }
+
+    /// Keeps a refused input for `leela refused`; the counter is the caller's.
+    pub fn refuse(&mut self, refusal: &Refusal<'_>) {
+        let at = self.layout.slots * NAME_BYTES;
+        refusals::write(&mut self.mapping.body_mut()[at..], self.refusals, refusal);
+        self.refusals += 1;
+        self.mapping.words()[at::REFUSALS].store(self.refusals, Release);
+    }
+
+    /// The last commit of a process that ends in order.
+    pub fn close(mut self, carried: [u64; CARRIED_WORDS]) {
+        self.commit(carried);
+        self.mapping.words()[at::STATE].store(State::Ended as u64, Release);
+    }
+
+    fn take_up(&mut self, before: &Snapshot, names: &[String]) {
+        let mut old: std::collections::HashMap<&str, u64> =
+            before.counters.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        let slots: Vec<u64> = names.iter().map(|name| old.remove(name.as_str()).unwrap_or(0)).collect();
+        self.counters.load(&mut slots.iter().copied());
+        for (name, value) in old {
+            if value != 0 {
+                tracing::info!(name, value, "a counter of the former version is not carried on");
+            }
+        }
+        self.sources.take_up(&before.sources);
+        self.carried = before.carried;
+        self.source = before.source;
+        self.crashed = before.state != State::Ended;
+        let at = self.layout.slots * NAME_BYTES;
+        self.mapping.body_mut()[at..].copy_from_slice(&before.refusal_bytes);
+        self.refusals = before.refusals;
+    }
+
+    fn write_header(&mut self, process: &str, names: &[String]) {
+        let body = self.mapping.body_mut();
+        for (name, room) in names.iter().zip(body.chunks_exact_mut(NAME_BYTES)) {
+            put_text(name.as_bytes(), room);
+        }
+        let (boot, start) = (snapshot::boot_id(), snapshot::start_of(std::process::id()).unwrap_or(0));
+        let words = self.mapping.words();
+        let header = [
+            (at::MAGIC, MAGIC),
+            (at::VERSION, VERSION),
+            (at::PID, u64::from(std::process::id())),
+            (at::START, start),
+            (at::SINCE, Time::now().ns() as u64),
+            (at::SOURCE, self.source),
+            (at::BOOT, boot[0]),
+            (at::BOOT + 1, boot[1]),
+            (at::SLOTS, self.layout.slots as u64),
+            (at::ROWS, self.layout.rows as u64),
+            (at::STATE, State::Running as u64),
+            (at::REFUSALS, self.refusals),
+        ];
+        for (place, value) in header {
+            words[place].store(value, Relaxed);
+        }
+        for (place, text) in [(at::PROCESS, process), (at::RELEASE, env!("CARGO_PKG_VERSION"))] {
+            let mut room = [0; 32];
+            put_text(text.as_bytes(), &mut room);
+            for (word, bytes) in words[place..].iter().zip(room.chunks_exact(8)) {
+                word.store(u64::from_ne_bytes(bytes.try_into().expect("8 bytes")), Relaxed);
+            }
+        }
+    }
+}
+
+/// Locks the predecessor's file, so that two instances cannot both take it up.
+fn hold_predecessor(path: &Path, before: Option<&Snapshot>) -> Result<Option<fs::File>, BooksError> {
+    let file = match fs::OpenOptions::new().read(true).write(true).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(BooksError::Io { path: path.to_owned(), source }),
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(fs::TryLockError::WouldBlock) => {
+            Err(BooksError::Busy { path: path.to_owned(), pid: before.map_or(0, |before| before.pid) })
+        }
+        Err(fs::TryLockError::Error(source)) => Err(BooksError::Io { path: path.to_owned(), source }),
+    }
+}
+
+/// A random number that is not 0.
+fn draw_source() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    // RandomState's keys come from the system's random numbers.
+    std::hash::RandomState::new().build_hasher().finish().max(1)
+}
+
+/// As much of `text` as fits, then zeros.
+fn put_text(text: &[u8], room: &mut [u8]) {
+    let length = text.len().min(room.len());
+    room[..length].copy_from_slice(&text[..length]);
+    room[length..].fill(0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counters;
+    use crate::wire::Content;
+
+    #[derive(Clone, Copy, Debug)]
+    enum Reason {
+        Length,
+        Value,
+    }
+
+    impl Label for Reason {
+        const NAMES: &'static [&'static str] = &["length", "value"];
+        fn slot(self) -> usize {
+            self as usize
+        }
+    }
+
+    counters! {
+        /// Of a test.
+        struct First {
+            /// All.
+            received: u64,
+            /// Bad.
+            refused: Family<Reason>,
+        }
+    }
+
+    counters! {
+        /// Of its next version.
+        struct Second {
+            /// New.
+            accepted: u64,
+            /// Bad.
+            refused: Family<Reason>,
+            /// All.
+            received: u64,
+        }
+    }
+
+    #[test]
+    fn a_successor_takes_up_what_was_committed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("udp");
+        let mut books = Books::<First>::open(&path, "udp", 2).unwrap();
+        assert!(!books.crashed());
+        let source = books.source();
+        books.counters.received = 10;
+        books.counters.refused.add(Reason::Value);
+        books.counters.refused.add(Reason::Length);
+        books.counters.refused.add(Reason::Value);
+        let header = Header { content: Content::Metrics, count: 5, source: 77, first: 3 };
+        assert_eq!(books.admit(&header), Admission::Take { missing: 0 });
+        books.commit([3; CARRIED_WORDS]);
+        books.counters.received = 11; // never committed: in hand
+        let at = Time::from_secs(9);
+        books.refuse(&Refusal {
+            time: at,
+            peer: "127.0.0.1:5",
+            reason: "value",
+            text: b"gauge x",
+            offset: 6,
+        });
+
+        let seen = Snapshot::read(&path).unwrap();
+        assert_eq!(seen.process, "udp");
+        assert_eq!(seen.state, State::Running);
+        let counter = |name: &str| (name.to_owned(), if name == "received" { 10 } else { 0 });
+        assert_eq!(seen.counters[0], counter("received"));
+        assert_eq!(seen.counters[1..], [("refused.length".to_owned(), 1), ("refused.value".to_owned(), 2)]);
+
+        drop(books); // as after kill -9
+        let mut books = Books::<Second>::open(&path, "udp", 4).unwrap();
+        assert!(books.crashed());
+        assert_eq!(books.source(), source);
+        assert_eq!((books.counters.received, books.counters.accepted), (10, 0));
+        assert_eq!(books.counters.refused.get(Reason::Value), 2);
+        assert_eq!(books.carried(), [3; CARRIED_WORDS]);
+        assert_eq!(books.admit(&header), Admission::Repeated);
+        let next = Header { first: 10, ..header };
+        assert_eq!(books.admit(&next), Admission::Take { missing: 2 });
+        let refusals = Snapshot::read(&path).unwrap().refusals();
+        assert_eq!(refusals.len(), 1);
+        assert_eq!((refusals[0].text.as_slice(), refusals[0].offset), (b"gauge x".as_slice(), 6));
+        books.close([0; CARRIED_WORDS]);
+        assert_eq!(Snapshot::read(&path).unwrap().state, State::Ended);
+        assert!(!Books::<Second>::open(&path, "udp", 4).unwrap().crashed());
+    }
+
+    #[test]
+    fn a_second_instance_is_told_the_first_ones_pid() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("udp");
+        let _first = Books::<First>::open(&path, "udp", 0).unwrap();
+        let error = Books::<First>::open(&path, "udp", 0).unwrap_err();
+        assert!(
+            matches!(error, BooksError::Busy { pid, .. } if pid == u64::from(std::process::id())),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn damaged_books_are_begun_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("udp");
+        for bytes in [&b""[..], b"short", &[7; 4096]] {
+            fs::write(&path, bytes).unwrap();
+            assert!(Snapshot::read(&path).is_err());
+            assert_eq!(Books::<First>::open(&path, "udp", 0).unwrap().counters.received, 0);
+        }
+    }
+
+    #[test]
+    fn only_the_last_refusals_are_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("udp");
+        let mut books = Books::<First>::open(&path, "udp", 0).unwrap();
+        for offset in 0..REFUSALS_KEPT + 3 {
+            let text = vec![b'x'; offset * 10];
+            books.refuse(&Refusal {
+                time: Time::from_ns(1),
+                peer: "p",
+                reason: "value",
+                text: &text,
+                offset,
+            });
+        }
+        let kept = Snapshot::read(&path).unwrap().refusals();
+        assert_eq!(kept.len(), REFUSALS_KEPT);
+        assert_eq!((kept[0].offset, kept[REFUSALS_KEPT - 1].offset), (3, REFUSALS_KEPT + 2));
+        assert_eq!(kept[3].text.len(), 60);
+        assert!(kept[200].text.len() < 500);
+    }
+}

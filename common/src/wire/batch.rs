@@ -1,0 +1,121 @@
+//! A datagram in the making.
+
+use super::{Content, DATAGRAM_BYTES_MAX, HEADER_BYTES, Header};
+use crate::key::KEY_BYTES_MAX;
+use crate::metric::{Event, Metric, Note};
+use crate::value::Value;
+
+/// Records of one content, to be sealed with a source and a number and sent as one datagram. One allocation,
+/// used again and again.
+#[derive(Debug)]
+pub struct Batch {
+    content: Content,
+    bytes: Box<[u8; DATAGRAM_BYTES_MAX]>,
+    length: usize,
+    count: u32,
+}
+
+/// The record does not fit any more: send what is there, clear, push it again.
+#[must_use = "the record was not taken"]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Full;
+
+/// Bytes of a metric's record before its key.
+const METRIC_BYTES: usize = 2 + 1 + 8 + 8;
+/// Bytes of an event's record before its key.
+const EVENT_BYTES: usize = 2 + 8 + 8;
+/// Bytes of a note's record before its key.
+const NOTE_BYTES: usize = 2 + 8 + 2;
+
+// Any one record fits into an empty datagram.
+const _: () = assert!(HEADER_BYTES + NOTE_BYTES + KEY_BYTES_MAX + Note::JSON_BYTES_MAX <= DATAGRAM_BYTES_MAX);
+
+impl Batch {
+    /// An empty batch.
+    pub fn new(content: Content) -> Batch {
+        let bytes =
+            vec![0; DATAGRAM_BYTES_MAX].into_boxed_slice().try_into().expect("the length is the array's");
+        Batch { content, bytes, length: HEADER_BYTES, count: 0 }
+    }
+
+    /// What its records are.
+    pub fn content(&self) -> Content {
+        self.content
+    }
+
+    /// How many records it holds.
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// True without a record.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Back to an empty batch.
+    pub fn clear(&mut self) {
+        self.length = HEADER_BYTES;
+        self.count = 0;
+    }
+
+    /// Adds a metric. Its key is at most [`KEY_BYTES_MAX`] bytes.
+    #[inline]
+    pub fn metric(&mut self, metric: &Metric<'_>) -> Result<(), Full> {
+        debug_assert_eq!(self.content, Content::Metrics);
+        let (number, value) = match metric.value {
+            Value::U64(value) => (1, value),
+            Value::I64(value) => (2, value as u64),
+            Value::F64(value) => (3, value.to_bits()),
+        };
+        let mut head = [0; METRIC_BYTES];
+        head[..2].copy_from_slice(&((METRIC_BYTES - 2 + metric.key.len()) as u16).to_le_bytes());
+        head[2] = metric.kind as u8 | number << 4;
+        head[3..11].copy_from_slice(&metric.time.ns().to_le_bytes());
+        head[11..].copy_from_slice(&value.to_le_bytes());
+        self.record([&head, metric.key, &[]])
+    }
+
+    /// Adds an event. Its key is at most [`KEY_BYTES_MAX`] bytes.
+    #[inline]
+    pub fn event(&mut self, event: &Event<'_>) -> Result<(), Full> {
+        debug_assert_eq!(self.content, Content::Events);
+        let mut head = [0; EVENT_BYTES];
+        head[..2].copy_from_slice(&((EVENT_BYTES - 2 + event.key.len()) as u16).to_le_bytes());
+        head[2..10].copy_from_slice(&event.time.ns().to_le_bytes());
+        head[10..].copy_from_slice(&event.value.to_bits().to_le_bytes());
+        self.record([&head, event.key, &[]])
+    }
+
+    /// Adds a note. Its key is at most [`KEY_BYTES_MAX`] bytes, its JSON at most [`Note::JSON_BYTES_MAX`].
+    pub fn note(&mut self, note: &Note<'_>) -> Result<(), Full> {
+        debug_assert_eq!(self.content, Content::Notes);
+        let mut head = [0; NOTE_BYTES];
+        head[..2]
+            .copy_from_slice(&((NOTE_BYTES - 2 + note.key.len() + note.json.len()) as u16).to_le_bytes());
+        head[2..10].copy_from_slice(&note.time.ns().to_le_bytes());
+        head[10..].copy_from_slice(&(note.key.len() as u16).to_le_bytes());
+        self.record([&head, note.key, note.json])
+    }
+
+    /// The datagram, headed by `source` and the number of its first record.
+    pub fn seal(&mut self, source: u64, first: u64) -> &[u8] {
+        let header = Header { content: self.content, count: self.count, source, first };
+        header.write(self.bytes.first_chunk_mut().expect("a datagram is longer than its header"));
+        &self.bytes[..self.length]
+    }
+
+    #[inline]
+    fn record(&mut self, parts: [&[u8]; 3]) -> Result<(), Full> {
+        let length = parts.iter().map(|part| part.len()).sum::<usize>();
+        let Some(mut room) = self.bytes.get_mut(self.length..self.length + length) else { return Err(Full) };
+        for part in parts {
+            let (front, rest) = room.split_at_mut(part.len());
+            front.copy_from_slice(part);
+            room = rest;
+        }
+        self.length += length;
+        self.count += 1;
+        Ok(())
+    }
+}
