@@ -1,8 +1,15 @@
 //! What all of Leela's processes agree on. It opens no socket but READY's and the journal's.
 
 pub mod books;
+pub mod config;
+pub mod exit;
 pub mod key;
+pub mod log;
 pub mod metric;
+pub mod process;
+pub mod runtime_dir;
+pub mod size;
+pub mod span;
 pub mod time;
 pub mod value;
 pub mod wire;
