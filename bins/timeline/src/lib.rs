@@ -1,1 +1,23 @@
-//! leela-timeline(8).
+//! leela-timeline(8): metrics in, events out.
+
+pub mod timeline;
+
+pub mod counters;
+pub mod limits;
+pub mod rules;
+pub mod snapshot;
+
+mod absolute;
+mod gauge;
+mod moment;
+mod number;
+mod rate;
+mod series;
+
+mod table;
+
+mod arena;
+mod index;
+mod room;
+mod slab;
+mod wheel;

@@ -1,0 +1,126 @@
+//! The table of series: by the key as it is sent, and by the key as it is emitted.
+//!
+//! A record finds its series by the bytes it was sent with. The same entry is found by the key its events bear,
+//! which differs where tags are joined or the text was not in its one form; so a name has one owner, however it
+//! is spelled. A kind that emits more names than its key enters each of them here, as it does its key; one that
+//! does not emit its key enters that under a hash of another seed.
+//!
+//! No hash leaves the process, and the whole key decides.
+
+use std::hash::{BuildHasher, Hasher};
+
+use common::metric::Metric;
+use foldhash::quality::RandomState;
+
+use crate::arena::Arena;
+use crate::index::{Index, NONE};
+use crate::series::{Series, Text};
+use crate::slab::Slab;
+
+/// Records looked up at a time: their waits for memory overlap.
+pub(crate) const BATCH: usize = 32;
+
+/// Series by their texts. A series' number stays while it lives.
+#[derive(Debug)]
+pub(crate) struct Table {
+    hasher: RandomState,
+    index: Index,
+    pub(crate) series: Slab<Series>,
+    pub(crate) arena: Arena,
+    /// Rises when a number is freed: what was looked up before may be another's.
+    pub(crate) removals: u64,
+}
+
+impl Table {
+    pub(crate) fn new() -> Table {
+        Table {
+            hasher: RandomState::default(),
+            index: Index::new(),
+            series: Slab::new(),
+            arena: Arena::new(),
+            removals: 0,
+        }
+    }
+
+    #[inline]
+    fn hash(&self, text: &[u8]) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(text);
+        hasher.finish()
+    }
+
+    /// The series whose looked-up text is each key, or [`NONE`] where that takes [`Table::find`]: in steps, each
+    /// of which waits for the memory of all keys at once.
+    #[inline]
+    pub(crate) fn locate(&self, batch: &[Metric<'_>], ids: &mut [u32; BATCH]) {
+        debug_assert!(batch.len() <= BATCH);
+        let mut hashes = [0; BATCH];
+        for (metric, hash) in batch.iter().zip(&mut hashes) {
+            *hash = self.hash(metric.key);
+        }
+        for (&hash, id) in hashes[..batch.len()].iter().zip(&mut *ids) {
+            *id = self.index.candidate(hash);
+        }
+        let mut texts = [Text::default(); BATCH];
+        for (&id, text) in ids[..batch.len()].iter().zip(&mut texts) {
+            *text = self.series.get(id).map_or(Text::default(), |series| series.text);
+        }
+        for ((metric, text), id) in batch.iter().zip(&texts).zip(ids) {
+            if self.arena.get(text.at, usize::from(text.len)) != metric.key {
+                *id = NONE;
+            }
+        }
+    }
+
+    /// The series with this looked-up or emitted text.
+    pub(crate) fn find(&self, text: &[u8]) -> Option<u32> {
+        self.index.find(self.hash(text), |id| {
+            let has = self.series.get(id).map_or(Text::default(), |series| series.text);
+            self.looked_up(has) == text || (has.emitted_len > 0 && self.emitted(has) == text)
+        })
+    }
+
+    /// Enters a series under its looked-up text, and under its emitted text if that is another; neither may be
+    /// in the table, but for the emitted text of a [`crate::series::State::Spelling`], which is another's.
+    pub(crate) fn insert(&mut self, looked_up: &[u8], emitted: &[u8], owns: bool, mut series: Series) -> u32 {
+        let second = if looked_up == emitted { &[][..] } else { emitted };
+        series.text = Text {
+            at: self.arena.insert(looked_up, second),
+            len: u16::try_from(looked_up.len()).expect("keys are at most 1,024 bytes"),
+            emitted_len: u16::try_from(second.len()).expect("keys are at most 1,024 bytes"),
+        };
+        let id = self.series.insert(series);
+        self.index.insert(self.hash(looked_up), id);
+        if owns && !second.is_empty() {
+            self.index.insert(self.hash(second), id);
+        }
+        id
+    }
+
+    /// Takes a series out; its number and its memory may be given to another.
+    pub(crate) fn remove(&mut self, id: u32) -> Series {
+        self.removals += 1;
+        let series = self.series.remove(id);
+        let text = series.text;
+        self.index.remove(self.hash(self.looked_up(text)), id);
+        if text.emitted_len > 0 {
+            self.index.remove(self.hash(self.emitted(text)), id);
+        }
+        self.arena.remove(text.at, usize::from(text.len) + usize::from(text.emitted_len));
+        series
+    }
+
+    /// The text a series is looked up by.
+    pub(crate) fn looked_up(&self, text: Text) -> &[u8] {
+        self.arena.get(text.at, usize::from(text.len))
+    }
+
+    /// The key a series' events bear.
+    pub(crate) fn emitted(&self, text: Text) -> &[u8] {
+        match text.emitted_len {
+            0 => self.looked_up(text),
+            _ => &self.arena.get(text.at, usize::from(text.len) + usize::from(text.emitted_len))
+                [usize::from(text.len)..],
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! The timeline: records in, events out.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use common::key::{self, KEY_BYTES_MAX};
+use common::metric::{Event, Kind, Metric};
+use common::time::Time;
+
+use crate::counters::{Counters, Reason};
+use crate::index::NONE;
+use crate::limits::{Census, Place, first_part};
+use crate::rules::{Clock, Rules};
+use crate::series::{Series, State};
+use crate::table::{BATCH, Table};
+use crate::wheel::Wheel;
+
+/// Windows the timer looks at in one [`Timeline::tick`].
+const WINDOWS_A_TICK: u32 = 2048;
+
+/// Series the search for idle ones looks at in one [`Timeline::tick`], and those it takes out.
+const LOOKS_A_TICK: u32 = 8192;
+const EXPIRED_A_TICK: u32 = 1024;
+
+/// The search for idle series comes round so many times in a `ttl`.
+const ROUNDS_A_TTL: f64 = 8.0;
+
+/// Takes what comes out of the timeline. A closure that takes an event is one that does not ask for the refused.
+pub trait Output {
+    /// An event; its key is only lent.
+    fn event(&mut self, event: Event<'_>);
+
+    /// A record that was refused, and counted.
+    fn refused(&mut self, metric: &Metric<'_>, reason: Reason) {
+        let _ = (metric, reason);
+    }
+}
+
+impl<F: FnMut(Event<'_>)> Output for F {
+    fn event(&mut self, event: Event<'_>) {
+        self(event);
+    }
+}
+
+/// All series, and the rules that make events of records.
+#[derive(Debug)]
+pub struct Timeline {
+    rules: Rules,
+    pub(crate) table: Table,
+    pub(crate) census: Census,
+    pub(crate) wheel: Wheel,
+    pub(crate) counters: Counters,
+    /// The next number the search for idle series looks at.
+    hand: u32,
+    /// Numbers it is behind, and when that was counted.
+    behind: f64,
+    hand_moved: Duration,
+}
+
+impl Timeline {
+    /// An empty timeline. The rules are those [`Rules::check`] accepts.
+    pub fn new(rules: Rules) -> Timeline {
+        Timeline {
+            table: Table::new(),
+            census: Census::new(rules.limits),
+            wheel: Wheel::new(),
+            counters: Counters::default(),
+            hand: 0,
+            behind: 0.0,
+            hand_moved: Duration::ZERO,
+            rules,
+        }
+    }
+
+    /// What was counted so far; the identities of [`Counters`] hold.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The rules in force.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// Applies records in their order. `source` is the datagram's; `mono` the time since a start that stays the
+    /// same, on the monotonic clock.
+    pub fn apply(
+        &mut self,
+        records: &[Metric<'_>],
+        source: u64,
+        now: Time,
+        mono: Duration,
+        out: &mut impl Output,
+    ) {
+        let clock = self.rules.clock(now, mono);
+        for batch in records.chunks(BATCH) {
+            self.apply_batch(batch, source, &clock, out);
+        }
+    }
+
+    fn apply_batch(&mut self, batch: &[Metric<'_>], source: u64, clock: &Clock, out: &mut impl Output) {
+        let mut ids = [NONE; BATCH];
+        self.table.locate(batch, &mut ids);
+        let removals = self.table.removals;
+        let mut refused = 0;
+        let mut passed = 0;
+        for (metric, &id) in batch.iter().zip(&ids) {
+            let located = if self.table.removals == removals { id } else { NONE };
+            match self.apply_one(metric, located, source, clock, out) {
+                Ok(true) => passed += 1,
+                Ok(false) => {}
+                Err(reason) => {
+                    refused += 1;
+                    self.counters.refuse(reason);
+                    out.refused(metric, reason);
+                }
+            }
+        }
+        let received = batch.len() as u64;
+        self.counters.received += received;
+        self.counters.accepted += received - refused;
+        self.counters.passed += passed;
+        self.counters.merged += received - refused - passed;
+    }
+
+    /// True when the record gave an event.
+    #[inline]
+    fn apply_one(
+        &mut self,
+        metric: &Metric<'_>,
+        located: u32,
+        source: u64,
+        clock: &Clock,
+        out: &mut impl Output,
+    ) -> Result<bool, Reason> {
+        clock.check(metric)?;
+        let mut id = located;
+        let mut plain = true;
+        match self.table.series.get(id) {
+            Some(series) if !series.is_idle(clock) && !matches!(series.state, State::Spelling(_)) => {}
+            _ => {
+                id = self.resolve(metric, source, clock)?;
+                plain = false;
+            }
+        }
+        let series = self.table.series.get_mut(id).expect("it was found or entered");
+        let point = series.take(metric, clock, &mut self.counters);
+        let text = series.text;
+        if matches!(series.state, State::Absolute(_)) {
+            self.wheel.link(&mut self.table.series, id);
+        }
+        let Some(point) = point? else { return Ok(false) };
+        // The record's own bytes are in the cache already.
+        let key = if plain && text.emitted_len == 0 { metric.key } else { self.table.emitted(text) };
+        out.event(Event { key, time: point.time, value: point.value });
+        Ok(true)
+    }
+
+    /// The series of a record that was not located: new, known by another spelling, or idle for too long.
+    #[cold]
+    fn resolve(&mut self, metric: &Metric<'_>, source: u64, clock: &Clock) -> Result<u32, Reason> {
+        if let Some(id) = self.find_live(metric.key, clock) {
+            match self.table.series.get(id).map(|series| series.state) {
+                Some(State::Spelling(of)) if self.is_spelling_of(id, of, clock) => {
+                    self.see(id, clock);
+                    return Ok(of);
+                }
+                Some(State::Spelling(_)) => self.remove(id),
+                _ => return Ok(id),
+            }
+        }
+        self.enter(metric, source, clock)
+    }
+
+    /// Opens the series of a key that is not in the table.
+    fn enter(&mut self, metric: &Metric<'_>, source: u64, clock: &Clock) -> Result<u32, Reason> {
+        let emitted = self.emitted_key(metric.key)?;
+        let emitted = emitted.as_bytes();
+        if emitted != metric.key
+            && let Some(of) = self.find_live(emitted, clock)
+        {
+            // Known by another spelling; without room for one more, it is looked up the long way each time.
+            if let Some(place) = self.census.enter(metric.key, source) {
+                self.insert(metric.key, emitted, State::Spelling(of), place, clock);
+            }
+            return Ok(of);
+        }
+        match self.census.enter(metric.key, source) {
+            Some(place) => {
+                // A gauge that is too old is refused before it opens a series.
+                if matches!(metric.kind, Kind::Gauge | Kind::Adjust) && metric.time < clock.oldest {
+                    self.census.leave(place);
+                    return Err(Reason::TooOld);
+                }
+                Ok(self.insert(metric.key, emitted, State::new(metric.kind), place, clock))
+            }
+            None => self.overflow(metric, clock),
+        }
+    }
+
+    /// Over the limit: the overflow series of the kinds whose sums must stay right.
+    fn overflow(&mut self, metric: &Metric<'_>, clock: &Clock) -> Result<u32, Reason> {
+        if metric.kind != Kind::Absolute {
+            return Err(Reason::SeriesLimit);
+        }
+        let suffix = format!("leela_overflow;kind={}", metric.kind.word());
+        let part = String::from_utf8_lossy(first_part(metric.key)).into_owned();
+        for (text, last) in
+            [(format!("{part}.{suffix}"), false), (format!("leela.overflow;kind={}", metric.kind.word()), true)]
+        {
+            let Ok(emitted) = self.emitted_key(text.as_bytes()) else { continue };
+            let id = match self.find_live(emitted.as_bytes(), clock) {
+                Some(id) => id,
+                None => match self.census.enter_overflow(last) {
+                    Some(place) => {
+                        let state = State::new(metric.kind);
+                        self.insert(emitted.as_bytes(), emitted.as_bytes(), state, place, clock)
+                    }
+                    None => continue,
+                },
+            };
+            if matches!(self.table.series.get(id).map(|series| series.state), Some(State::Absolute(_))) {
+                self.counters.overflowed += 1;
+                return Ok(id);
+            }
+        }
+        Err(Reason::SeriesLimit)
+    }
+
+    /// The key in its one form, with the tags joined.
+    pub(crate) fn emitted_key<'a>(&self, text: &'a [u8]) -> Result<Cow<'a, str>, Reason> {
+        let mut key = key::parse(text).map_err(|_| Reason::BadKey)?;
+        for (tag, value) in &self.rules.tags {
+            key = Cow::Owned(key::with_tag(&key, tag, value));
+        }
+        if key.len() > KEY_BYTES_MAX { Err(Reason::BadKey) } else { Ok(key) }
+    }
+
+    /// The series with this text, unless it is idle for too long: then it goes now.
+    fn find_live(&mut self, text: &[u8], clock: &Clock) -> Option<u32> {
+        let id = self.table.find(text)?;
+        if self.table.series.get(id)?.is_idle(clock) {
+            self.expire(id);
+            return None;
+        }
+        Some(id)
+    }
+
+    /// True while the series that `id` is another spelling of is there.
+    fn is_spelling_of(&self, id: u32, of: u32, clock: &Clock) -> bool {
+        let (Some(spelling), Some(series)) = (self.table.series.get(id), self.table.series.get(of)) else {
+            return false;
+        };
+        !matches!(series.state, State::Free | State::Spelling(_))
+            && !series.is_idle(clock)
+            && self.table.emitted(spelling.text) == self.table.emitted(series.text)
+    }
+
+    fn see(&mut self, id: u32, clock: &Clock) {
+        if let Some(series) = self.table.series.get_mut(id) {
+            series.seen = clock.moment;
+        }
+    }
+
+    pub(crate) fn insert(
+        &mut self,
+        looked_up: &[u8],
+        emitted: &[u8],
+        state: State,
+        place: Place,
+        clock: &Clock,
+    ) -> u32 {
+        let owns = !matches!(state, State::Spelling(_));
+        self.counters.series += u64::from(owns);
+        let Place { part, source } = place;
+        let series = Series { part, source, state, seen: clock.moment, ..Series::default() };
+        self.table.insert(looked_up, emitted, owns, series)
+    }
+
+    fn expire(&mut self, id: u32) {
+        if !matches!(self.table.series.get(id).map(|series| series.state), Some(State::Spelling(_))) {
+            self.counters.expired += 1;
+        }
+        self.remove(id);
+    }
+
+    fn remove(&mut self, id: u32) {
+        let series = self.table.remove(id);
+        if !matches!(series.state, State::Spelling(_)) {
+            self.counters.series -= 1;
+        }
+        self.census.leave(Place { part: series.part, source: series.source });
+    }
+
+    /// What time alone brings about: windows close, idle series go. To be called every 100 ms or so; it works
+    /// for less than a millisecond, and is true when there is more to do, which waits for the next call.
+    pub fn tick(&mut self, now: Time, mono: Duration, out: &mut impl Output) -> bool {
+        let clock = self.rules.clock(now, mono);
+        let mut budget = WINDOWS_A_TICK;
+        while let Some(id) = self.wheel.due(&mut self.table.series, clock.moment, &mut budget) {
+            let Some(series) = self.table.series.get_mut(id) else { continue };
+            let State::Absolute(window) = &mut series.state else { continue };
+            let point = window.time_out(&mut self.counters);
+            let text = series.text;
+            self.counters.timer_events += 1;
+            out.event(Event { key: self.table.emitted(text), time: point.time, value: point.value });
+        }
+        let more = self.search_idle(&clock, mono);
+        more || budget == 0
+    }
+
+    fn search_idle(&mut self, clock: &Clock, mono: Duration) -> bool {
+        let end = self.table.series.end();
+        let elapsed = mono.saturating_sub(self.hand_moved).as_secs_f64();
+        self.hand_moved = mono;
+        let round = self.rules.ttl.as_secs_f64() / ROUNDS_A_TTL;
+        self.behind = (self.behind + elapsed / round * f64::from(end)).min(f64::from(end));
+        let looks = (self.behind as u32).min(LOOKS_A_TICK);
+        let mut expired = 0;
+        for _ in 0..looks {
+            if expired == EXPIRED_A_TICK {
+                break;
+            }
+            self.hand = if self.hand + 1 < end { self.hand + 1 } else { 0 };
+            self.behind -= 1.0;
+            match self.table.series.get(self.hand) {
+                Some(series) if !matches!(series.state, State::Free) && series.is_idle(clock) => {
+                    self.expire(self.hand);
+                    expired += 1;
+                }
+                _ => {}
+            }
+        }
+        self.behind >= 1.0
+    }
+}
