@@ -1,0 +1,277 @@
+//! Where a process gets its sockets: handed over by systemd, `leela up` or a test, else bound by itself.
+//!
+//! What is handed over is matched by type and local address, and outlives the process: its queue waits for the
+//! successor. Source: sd_listen_fds(3); LISTEN_PID may be left out by those who start a process directly.
+
+use std::fs;
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixDatagram, UnixListener};
+use std::path::{Path, PathBuf};
+
+use listenfd::ListenFd;
+use nix::sys::socket::{setsockopt, sockopt};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use thiserror::Error;
+
+/// Why a process does not get the sockets it was configured for.
+#[derive(Debug, Error)]
+pub enum InheritError {
+    /// The system refuses.
+    #[error("binding {address}")]
+    Bind {
+        /// What was to be bound.
+        address: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// Another process reads from this path.
+    #[error("{path} is read by another process: stop it first, or choose another --runtime-dir")]
+    Busy {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The .socket unit and the configuration disagree.
+    #[error(
+        "{handed} sockets were handed over for {address}, the configuration wants {wanted}. Write this to \
+         /etc/systemd/system/leela-{process}.socket.d/listen.conf, then systemctl daemon-reload:\n{drop_in}"
+    )]
+    Mismatch {
+        /// The process, without `leela-`.
+        process: String,
+        /// The address in question.
+        address: SocketAddr,
+        /// Sockets that were handed over for it.
+        handed: usize,
+        /// Sockets that the configuration wants for it.
+        wanted: usize,
+        /// The drop-in that makes them agree.
+        drop_in: String,
+    },
+    /// A descriptor that is no socket this process has a use for.
+    #[error("file descriptor {0} was handed over, and the configuration has no use for it")]
+    Unused(usize),
+}
+
+/// The sockets that were handed over and not taken yet.
+#[derive(Debug, Default)]
+pub struct Inherited {
+    udp: Vec<(SocketAddr, UdpSocket)>,
+    datagrams: Vec<(PathBuf, UnixDatagram)>,
+    listeners: Vec<(PathBuf, UnixListener)>,
+}
+
+impl Inherited {
+    /// Takes what the environment says was handed over; call it once, before anything else is opened.
+    pub fn take() -> Result<Inherited, InheritError> {
+        let mut handed = ListenFd::from_env();
+        let mut inherited = Inherited::default();
+        for place in 0..handed.len() {
+            if let Ok(Some(socket)) = handed.take_udp_socket(place) {
+                let address = socket.local_addr().map_err(|_| InheritError::Unused(place + 3))?;
+                inherited.udp.push((address, socket));
+            } else if let Ok(Some(socket)) = handed.take_unix_datagram(place) {
+                let path =
+                    socket.local_addr().ok().and_then(|address| Some(address.as_pathname()?.to_owned()));
+                inherited.datagrams.push((path.ok_or(InheritError::Unused(place + 3))?, socket));
+            } else if let Ok(Some(socket)) = handed.take_unix_listener(place) {
+                let path =
+                    socket.local_addr().ok().and_then(|address| Some(address.as_pathname()?.to_owned()));
+                inherited.listeners.push((path.ok_or(InheritError::Unused(place + 3))?, socket));
+            } else {
+                return Err(InheritError::Unused(place + 3));
+            }
+        }
+        Ok(inherited)
+    }
+
+    /// The datagram socket at `path`.
+    pub fn databus(&mut self, path: &Path) -> Result<UnixDatagram, InheritError> {
+        match self.datagrams.iter().position(|(have, _)| same(have, path)) {
+            Some(place) => Ok(self.datagrams.swap_remove(place).1),
+            None => bind_datagram(path),
+        }
+    }
+
+    /// The listening stream socket at `path`.
+    pub fn listener(&mut self, path: &Path) -> Result<UnixListener, InheritError> {
+        match self.listeners.iter().position(|(have, _)| same(have, path)) {
+            Some(place) => Ok(self.listeners.swap_remove(place).1),
+            None => bind_listener(path),
+        }
+    }
+
+    /// `readers` UDP sockets for each address of `listen`, with a receive buffer of `buffer_bytes` as far as the
+    /// system grants it. When any UDP socket was handed over, they must be just those.
+    pub fn udp(
+        &mut self,
+        process: &str,
+        listen: &[SocketAddr],
+        readers: usize,
+        buffer_bytes: usize,
+    ) -> Result<Vec<UdpSocket>, InheritError> {
+        let mut handed = std::mem::take(&mut self.udp);
+        if handed.is_empty() {
+            return listen.iter().try_fold(Vec::new(), |mut sockets, address| {
+                sockets.extend(bind_udp(*address, readers, buffer_bytes)?);
+                Ok(sockets)
+            });
+        }
+        for address in listen.iter().chain(handed.iter().map(|(address, _)| address)) {
+            let count = handed.iter().filter(|(have, _)| have == address).count();
+            let wanted = if listen.contains(address) { readers } else { 0 };
+            if count != wanted {
+                let drop_in = drop_in(listen, readers);
+                let process = process.to_owned();
+                return Err(InheritError::Mismatch {
+                    process,
+                    address: *address,
+                    handed: count,
+                    wanted,
+                    drop_in,
+                });
+            }
+        }
+        Ok(handed.drain(..).map(|(_, socket)| socket).collect())
+    }
+
+    /// An error when something was handed over that nobody took.
+    pub fn finish(self) -> Result<(), InheritError> {
+        match self.udp.len() + self.datagrams.len() + self.listeners.len() {
+            0 => Ok(()),
+            left => Err(InheritError::Unused(2 + left)),
+        }
+    }
+}
+
+/// Binds `readers` sockets to `address`. A plain bind comes first: with SO_REUSEPORT a taken port of the same
+/// user would be shared silently.
+pub fn bind_udp(
+    address: SocketAddr,
+    readers: usize,
+    buffer_bytes: usize,
+) -> Result<Vec<UdpSocket>, InheritError> {
+    let bind = |address: SocketAddr, shared: bool| -> io::Result<UdpSocket> {
+        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        if shared {
+            socket.set_reuse_port(true)?;
+        }
+        socket.bind(&address.into())?;
+        grow_receive_buffer(&socket, buffer_bytes);
+        Ok(socket.into())
+    };
+    let error = |source| InheritError::Bind { address: address.to_string(), source };
+    if readers <= 1 {
+        return Ok(vec![bind(address, false).map_err(error)?]);
+    }
+    let probe = bind(address, false).map_err(error)?;
+    let address = probe.local_addr().map_err(error)?;
+    drop(probe);
+    (0..readers).map(|_| bind(address, true).map_err(error)).collect()
+}
+
+/// Sets the receive buffer past `net.core.rmem_max` where the process may, else up to it.
+pub fn grow_receive_buffer(socket: &Socket, bytes: usize) {
+    if setsockopt(socket, sockopt::RcvBufForce, &bytes).is_err() {
+        // Less than asked for is no error: meminfo shows what was granted, and drops are counted.
+        let _ = SockRef::from(socket).set_recv_buffer_size(bytes);
+    }
+}
+
+fn bind_datagram(path: &Path) -> Result<UnixDatagram, InheritError> {
+    clear(path, UnixDatagram::unbound().and_then(|probe| probe.connect(path)))?;
+    finish_bind(path, UnixDatagram::bind(path))
+}
+
+fn bind_listener(path: &Path) -> Result<UnixListener, InheritError> {
+    clear(path, std::os::unix::net::UnixStream::connect(path).map(|_| ()))?;
+    finish_bind(path, UnixListener::bind(path))
+}
+
+fn finish_bind<S>(path: &Path, bound: io::Result<S>) -> Result<S, InheritError> {
+    let error = |source| InheritError::Bind { address: path.display().to_string(), source };
+    let socket = bound.map_err(error)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o660)).map_err(error)?;
+    Ok(socket)
+}
+
+/// Removes a socket that nobody reads; `probe` is an attempt to reach its reader.
+fn clear(path: &Path, probe: io::Result<()>) -> Result<(), InheritError> {
+    match probe {
+        Ok(()) => Err(InheritError::Busy { path: path.to_owned() }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path)
+            .map_err(|source| InheritError::Bind { address: path.display().to_string(), source }),
+        Err(source) => Err(InheritError::Bind { address: path.display().to_string(), source }),
+    }
+}
+
+/// The same socket file, whatever way the directory is written.
+fn same(a: &Path, b: &Path) -> bool {
+    a == b || matches!((fs::canonicalize(a), fs::canonicalize(b)), (Ok(a), Ok(b)) if a == b)
+}
+
+fn drop_in(listen: &[SocketAddr], readers: usize) -> String {
+    let mut text = String::from("[Socket]\nListenDatagram=\n");
+    for address in listen {
+        for _ in 0..readers {
+            text.push_str(&format!("ListenDatagram={address}\n"));
+        }
+    }
+    if readers > 1 {
+        text.push_str("ReusePort=yes\n");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("timeline.databus");
+        let live = Inherited::default().databus(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
+        assert!(matches!(Inherited::default().databus(&path), Err(InheritError::Busy { .. })));
+        drop(live);
+        Inherited::default().databus(&path).unwrap();
+        let path = dir.path().join("dmproc.proc");
+        let live = Inherited::default().listener(&path).unwrap();
+        assert!(matches!(Inherited::default().listener(&path), Err(InheritError::Busy { .. })));
+        drop(live);
+        Inherited::default().listener(&path).unwrap();
+    }
+
+    #[test]
+    fn a_taken_port_is_an_error_also_for_several_readers() {
+        let address = "127.0.0.1:0".parse().unwrap();
+        let readers = bind_udp(address, 3, 1 << 20).unwrap();
+        let taken = readers[0].local_addr().unwrap();
+        assert!(readers.iter().all(|socket| socket.local_addr().unwrap() == taken));
+        for readers in [1, 2] {
+            let error = bind_udp(taken, readers, 1 << 20).unwrap_err();
+            assert!(
+                matches!(error, InheritError::Bind { source, .. } if source.kind() == io::ErrorKind::AddrInUse)
+            );
+        }
+    }
+
+    #[test]
+    fn handed_sockets_must_be_the_configured_ones() {
+        let [a, b] = [0, 0].map(|_| bind_udp("127.0.0.1:0".parse().unwrap(), 1, 4096).unwrap().remove(0));
+        let (one, two) = (a.local_addr().unwrap(), b.local_addr().unwrap());
+        let mut inherited = Inherited { udp: vec![(one, a), (two, b)], ..Inherited::default() };
+        let error = inherited.udp("udp", &[one], 2, 4096).unwrap_err().to_string();
+        assert!(
+            error.contains(&format!("ListenDatagram={one}\nListenDatagram={one}\nReusePort=yes\n")),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,518 @@
+//! The ring: numbered datagrams in a shared mapping, each kept until every peer has it or room is needed.
+//!
+//! ```text
+//! rings/<process>: header (8 words), 64 places for peers, body
+//! ┌──────────┬──────────┬────────────┬──────────┬─────────────┐
+//! │ magic    │ version  │ body bytes │ source   │ 4 spare     │   header, in 64-bit words
+//! └──────────┴──────────┴────────────┴──────────┴─────────────┘
+//! ┌──────────┬──────────┬──────────┬──────────┬──────────────────────────┐
+//! │ length   │ count    │ content  │ spare    │ datagram, padded to 8    │   an entry of the body
+//! │ u32      │ u32      │ u32      │ u32      │ length bytes             │   length 2^32-1: go on at the front
+//! └──────────┴──────────┴──────────┴──────────┴──────────────────────────┘
+//! ```
+//! Positions grow for ever; the place in the body is the position modulo its length. Head and numbers are not
+//! kept here: the process commits them in its books together with its counters ([`Ring::seal`]), and nothing
+//! is sent before that. So a number is never given out twice, and a datagram and its counters are one.
+
+use std::fs::{self, File};
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Relaxed, Release};
+
+use mapped::Mapping;
+use thiserror::Error;
+
+use crate::peer::{CONTENTS, PATH_BYTES_MAX, PEERS_MAX, PLACE_WORDS, Peer, Standing, Wants};
+
+/// Words that the process commits for its ring: head, a number for each content, the batch in hand.
+pub const CARRIED_WORDS: usize = 16;
+
+/// At most so many peers are durable.
+pub const DURABLE_MAX: usize = 8;
+
+const MAGIC: u64 = u64::from_le_bytes(*b"LeelaRng");
+const VERSION: u64 = 1;
+const HEADER_WORDS: usize = 8;
+const WORDS: usize = HEADER_WORDS + PEERS_MAX * PLACE_WORDS;
+const ENTRY_BYTES: u64 = 16;
+const WRAP: u32 = u32::MAX;
+/// An empty ring goes back to its front from here on, so that a quiet process touches few pages.
+const FRONT_BYTES: u64 = 256 * 1024;
+
+/// Why a ring cannot be used.
+#[derive(Debug, Error)]
+pub enum RingError {
+    /// The file cannot be opened, made or mapped.
+    #[error("ring {path}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// Fewer bytes than [`BYTES_MIN`].
+    #[error("a ring of {0} bytes is too small: at least 256KiB")]
+    Small(u64),
+}
+
+/// The smallest ring: a few datagrams of full size.
+pub const BYTES_MIN: u64 = 256 * 1024;
+
+/// Why a peer gets no place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+pub enum PeerError {
+    /// All places are taken.
+    #[error("there are {PEERS_MAX} peers already")]
+    Full,
+    /// Too many durable ones.
+    #[error("there are {DURABLE_MAX} durable peers already")]
+    DurableFull,
+    /// Over [`PATH_BYTES_MAX`].
+    #[error("the path is over {PATH_BYTES_MAX} bytes")]
+    Path,
+}
+
+/// An entry, as a peer gets it.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The content's code.
+    pub content: u8,
+    /// Records in it.
+    pub count: u32,
+    /// The position behind it.
+    pub next: u64,
+    bytes: Range<usize>,
+}
+
+/// The ring of this process, open to write.
+#[derive(Debug)]
+pub struct Ring {
+    mapping: Mapping,
+    bytes: u64,
+    head: u64,
+    sealed: u64,
+    numbers: [u64; CONTENTS],
+    peers: Vec<Peer>,
+}
+
+impl Ring {
+    /// Opens the ring at `path` with what the process's books carried, or makes one of `bytes`. A ring of another
+    /// source is thrown away; one of another length is kept as long as something waits in it.
+    pub fn open(
+        path: &Path,
+        bytes: u64,
+        source: u64,
+        carried: &[u64; CARRIED_WORDS],
+    ) -> Result<Ring, RingError> {
+        let io = |source| RingError::Io { path: path.to_owned(), source };
+        if bytes < BYTES_MIN {
+            return Err(RingError::Small(bytes));
+        }
+        let bytes = bytes.next_multiple_of(8);
+        let mut peers = Vec::new();
+        let mut body = bytes;
+        if let Some(before) = RingFile::read(path).map_err(io)? {
+            let numbers = numbers_of(carried);
+            let waits = before.peers.iter().any(|peer| peer.waiting(&numbers) > 0);
+            if before.source == source && before.bytes != bytes && waits {
+                tracing::warn!(path = %path.display(), kept = before.bytes, "the ring keeps its size until it is empty");
+                body = before.bytes;
+            } else if before.source != source || before.bytes != bytes {
+                fs::remove_file(path).map_err(io)?;
+                peers = if before.source == source { before.peers } else { Vec::new() };
+            }
+        }
+        let mapping = match Mapping::open(path, WORDS, body as usize) {
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                fs::remove_file(path).map_err(io)?;
+                Mapping::open(path, WORDS, body as usize)
+            }
+            other => other,
+        };
+        let mapping = mapping.map_err(io)?;
+        let fresh = mapping.words()[0].load(Relaxed) != MAGIC;
+        for (word, value) in mapping.words().iter().zip([MAGIC, VERSION, body, source]) {
+            word.store(value, Release);
+        }
+        // In a new file there is nothing behind the head: it begins at the front of the next lap.
+        let head = if fresh { carried[0].next_multiple_of(body) } else { carried[0] };
+        let mut ring = Ring {
+            mapping,
+            bytes: body,
+            head,
+            sealed: head,
+            numbers: numbers_of(carried),
+            peers: Vec::new(),
+        };
+        for place in 0..PEERS_MAX {
+            let mut peer = match peers.get(place) {
+                Some(peer) => Peer { cursor: head, ..peer.clone() },
+                None => Peer::load(ring.place(place)),
+            };
+            if peer.standing == Standing::Active && fresh {
+                peer.dropped += peer.waiting(&ring.numbers);
+            }
+            // A predecessor killed before its first commit left cursors at a head that never held.
+            peer.cursor = peer.cursor.min(head);
+            peer.store(ring.place(place));
+            ring.peers.push(peer);
+        }
+        Ok(ring)
+    }
+
+    /// The number that the next record of a content gets.
+    pub fn next_number(&self, content: u8) -> u64 {
+        self.numbers[usize::from(content)]
+    }
+
+    /// Lets numbers pass that nobody gets.
+    pub fn skip_numbers(&mut self, content: u8, count: u32) {
+        let before = self.numbers;
+        self.numbers[usize::from(content)] += u64::from(count);
+        debug_assert!(self.peers.iter().all(|peer| peer.waiting(&before) == peer.waiting(&self.numbers)));
+    }
+
+    /// Adds a datagram of `count` records. When there is no room the oldest ones go, counted for each peer that
+    /// did not have them yet.
+    pub fn append(&mut self, content: u8, count: u32, datagram: &[u8]) {
+        let need = ENTRY_BYTES + (datagram.len() as u64).next_multiple_of(8);
+        debug_assert!(need <= self.bytes / 4, "a datagram is far smaller than the ring");
+        let to_end = self.bytes - self.head % self.bytes;
+        let empty_far_out = self.head % self.bytes >= FRONT_BYTES && self.low() == self.head;
+        if to_end < need || empty_far_out {
+            self.make_room(to_end + need);
+            let at = (self.head % self.bytes) as usize;
+            self.mapping.body_mut()[at..at + 4].copy_from_slice(&WRAP.to_ne_bytes());
+            self.head += to_end;
+        } else {
+            self.make_room(need);
+        }
+        let at = (self.head % self.bytes) as usize;
+        let entry = &mut self.mapping.body_mut()[at..at + need as usize];
+        entry[..4].copy_from_slice(&(datagram.len() as u32).to_ne_bytes());
+        entry[4..8].copy_from_slice(&count.to_ne_bytes());
+        entry[8..12].copy_from_slice(&u32::from(content).to_ne_bytes());
+        entry[ENTRY_BYTES as usize..][..datagram.len()].copy_from_slice(datagram);
+        self.head += need;
+        self.numbers[usize::from(content)] += u64::from(count);
+    }
+
+    /// What the books have to commit before anything appended since the last time is sent.
+    pub fn seal(&mut self) -> [u64; CARRIED_WORDS] {
+        self.sealed = self.head;
+        let mut carried = [0; CARRIED_WORDS];
+        carried[0] = self.head;
+        carried[1..=CONTENTS].copy_from_slice(&self.numbers);
+        carried
+    }
+
+    /// How full the ring is, from 0 to 1: the way from the slowest peer to the head.
+    pub fn filling(&self) -> f64 {
+        (self.head - self.low()) as f64 / self.bytes as f64
+    }
+
+    /// The peers, by place.
+    pub fn peers(&self) -> &[Peer] {
+        &self.peers
+    }
+
+    /// Records that wait for the peer at a place.
+    pub fn waiting(&self, place: usize) -> u64 {
+        self.peers[place].waiting(&self.numbers)
+    }
+
+    /// Gives a peer a place, from now on; the place it had when it left, if that is kept.
+    pub fn join(&mut self, path: &Path, wants: Wants) -> Result<usize, PeerError> {
+        if path.as_os_str().len() > PATH_BYTES_MAX {
+            return Err(PeerError::Path);
+        }
+        let active = |peer: &&Peer| peer.standing == Standing::Active;
+        let durable = self.peers.iter().filter(active).filter(|peer| peer.wants.durable).count();
+        if wants.durable && durable >= DURABLE_MAX {
+            return Err(PeerError::DurableFull);
+        }
+        let find = |wanted: &dyn Fn(&Peer) -> bool| self.peers.iter().position(wanted);
+        let place = find(&|peer| peer.standing == Standing::Left && peer.path == path)
+            .or_else(|| find(&|peer| peer.standing == Standing::Free))
+            .or_else(|| find(&|peer| peer.standing == Standing::Left))
+            .ok_or(PeerError::Full)?;
+        self.peers[place].join(path, wants, self.head, &self.numbers);
+        self.peers[place].store(self.place(place));
+        Ok(place)
+    }
+
+    /// Takes the peer out; what waits for it is booked as dropped.
+    pub fn leave(&mut self, place: usize) {
+        self.peers[place].leave(&self.numbers);
+        self.peers[place].store(self.place(place));
+    }
+
+    /// The next sealed entry that the peer wants; its cursor moves over what it does not want.
+    pub fn next_entry(&mut self, place: usize) -> Option<Entry> {
+        loop {
+            let peer = &self.peers[place];
+            let entry = self.entry(peer.cursor, self.sealed)?;
+            if peer.wants.content(entry.content) {
+                return Some(entry);
+            }
+            self.peers[place].cursor = entry.next;
+        }
+    }
+
+    /// The datagram of an entry that [`Ring::next_entry`] gave, before anything is appended.
+    pub fn datagram(&self, entry: &Entry) -> &[u8] {
+        &self.mapping.body()[entry.bytes.clone()]
+    }
+
+    /// Books an entry as taken by the kernel for this peer.
+    pub fn sent(&mut self, place: usize, entry: &Entry) {
+        let peer = &mut self.peers[place];
+        peer.cursor = entry.next;
+        peer.sent += u64::from(entry.count);
+        self.peers[place].store_counts(self.place(place));
+    }
+
+    /// Books an entry as given up for this peer.
+    pub fn dropped(&mut self, place: usize, entry: &Entry) {
+        let peer = &mut self.peers[place];
+        peer.cursor = entry.next;
+        peer.dropped += u64::from(entry.count);
+        self.peers[place].store_counts(self.place(place));
+    }
+
+    fn place(&self, place: usize) -> &[AtomicU64] {
+        &self.mapping.words()[HEADER_WORDS + place * PLACE_WORDS..][..PLACE_WORDS]
+    }
+
+    /// The position of the oldest entry that somebody still needs.
+    fn low(&self) -> u64 {
+        let active = self.peers.iter().filter(|peer| peer.standing == Standing::Active);
+        active.map(|peer| peer.cursor).min().unwrap_or(self.head)
+    }
+
+    fn make_room(&mut self, need: u64) {
+        loop {
+            let low = self.low();
+            if self.head + need - low <= self.bytes {
+                return;
+            }
+            let Some(entry) = self.entry(low, self.head) else { return };
+            for place in 0..PEERS_MAX {
+                let peer = &mut self.peers[place];
+                if peer.standing == Standing::Active && peer.cursor == low {
+                    peer.cursor = entry.next;
+                    peer.dropped +=
+                        if peer.wants.content(entry.content) { u64::from(entry.count) } else { 0 };
+                    self.peers[place].store_counts(self.place(place));
+                }
+            }
+        }
+    }
+
+    /// The entry at `position`, below `limit`.
+    fn entry(&self, mut position: u64, limit: u64) -> Option<Entry> {
+        let body = self.mapping.body();
+        loop {
+            if position >= limit {
+                return None;
+            }
+            let at = (position % self.bytes) as usize;
+            let word = |place: usize| {
+                u32::from_ne_bytes(body[at + place..at + place + 4].try_into().expect("4 bytes"))
+            };
+            let length = word(0);
+            if length == WRAP {
+                position += self.bytes - at as u64;
+                continue;
+            }
+            let start = at + ENTRY_BYTES as usize;
+            let next = position + ENTRY_BYTES + u64::from(length).next_multiple_of(8);
+            return Some(Entry {
+                content: word(8) as u8,
+                count: word(4),
+                next,
+                bytes: start..start + length as usize,
+            });
+        }
+    }
+}
+
+fn numbers_of(carried: &[u64; CARRIED_WORDS]) -> [u64; CONTENTS] {
+    carried[1..=CONTENTS].try_into().expect("there are more words than contents")
+}
+
+/// A ring's file as others read it, without its datagrams.
+#[derive(Clone, Debug)]
+pub struct RingFile {
+    /// Length of the body.
+    pub bytes: u64,
+    /// The source of the datagrams.
+    pub source: u64,
+    /// The peers, by place.
+    pub peers: Vec<Peer>,
+}
+
+impl RingFile {
+    /// Reads the file at `path`; `None` when there is none, or when it is no ring.
+    pub fn read(path: &Path) -> io::Result<Option<RingFile>> {
+        let file = match File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other?,
+        };
+        let mut bytes = vec![0; WORDS * 8];
+        match file.read_exact_at(&mut bytes, 0) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+            other => other?,
+        }
+        let words: Vec<u64> = bytes.as_chunks::<8>().0.iter().map(|word| u64::from_ne_bytes(*word)).collect();
+        if words[0] != MAGIC || words[1] != VERSION {
+            return Ok(None);
+        }
+        let peers = words[HEADER_WORDS..].chunks_exact(PLACE_WORDS).map(Peer::from_copy).collect();
+        Ok(Some(RingFile { bytes: words[2], source: words[3], peers }))
+    }
+
+    /// The numbers of the streams, out of what the process's books carry.
+    pub fn numbers(carried: &[u64; CARRIED_WORDS]) -> [u64; CONTENTS] {
+        numbers_of(carried)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EVENTS: Wants = Wants { contents: 1 << 2, text: false, durable: false, fixed: false };
+
+    fn drain(ring: &mut Ring, place: usize) -> Vec<Vec<u8>> {
+        let mut got = Vec::new();
+        while let Some(entry) = ring.next_entry(place) {
+            got.push(ring.datagram(&entry).to_vec());
+            ring.sent(place, &entry);
+        }
+        got
+    }
+
+    #[test]
+    fn nothing_is_given_out_before_it_is_sealed() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut ring = Ring::open(&dir.path().join("r"), BYTES_MIN, 1, &[0; 16]).unwrap();
+        let place = ring.join(Path::new("/a"), EVENTS).unwrap();
+        ring.append(2, 3, b"one");
+        ring.append(1, 1, b"not wanted");
+        ring.append(2, 4, b"two");
+        assert_eq!(drain(&mut ring, place), Vec::<Vec<u8>>::new());
+        ring.seal();
+        assert_eq!(drain(&mut ring, place), [b"one", b"two"]);
+        assert_eq!((ring.peers()[place].sent, ring.waiting(place), ring.next_number(2)), (7, 0, 7));
+    }
+
+    #[test]
+    fn the_successor_goes_on_with_cursors_and_numbers() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("r");
+        let mut ring = Ring::open(&path, BYTES_MIN, 1, &[0; 16]).unwrap();
+        let place = ring.join(Path::new("/a"), EVENTS).unwrap();
+        ring.append(2, 1, b"one");
+        ring.append(2, 1, b"two");
+        let carried = ring.seal();
+        let entry = ring.next_entry(place).unwrap();
+        ring.sent(place, &entry);
+        ring.append(2, 1, b"never committed");
+        drop(ring);
+        let mut ring = Ring::open(&path, BYTES_MIN, 1, &carried).unwrap();
+        assert_eq!((ring.waiting(place), ring.next_number(2)), (1, 2));
+        assert_eq!(drain(&mut ring, place), [b"two"]);
+    }
+
+    #[test]
+    fn the_oldest_goes_and_is_counted_for_whom_it_was_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut ring = Ring::open(&dir.path().join("r"), BYTES_MIN, 1, &[0; 16]).unwrap();
+        let (slow, fast) =
+            (ring.join(Path::new("/a"), EVENTS).unwrap(), ring.join(Path::new("/b"), EVENTS).unwrap());
+        let datagram = vec![7; 30_000];
+        for _ in 0..1000 {
+            ring.append(2, 10, &datagram);
+            ring.seal();
+            assert_eq!(drain(&mut ring, fast).len(), 1);
+        }
+        let peer = ring.peers()[slow].clone();
+        let kept = ring.waiting(slow);
+        assert_eq!(peer.dropped + kept, 10_000);
+        assert!((60..=80).contains(&kept), "{kept}");
+        assert_eq!(drain(&mut ring, slow).len() as u64 * 10, kept);
+        assert_eq!((ring.peers()[fast].sent, ring.peers()[fast].dropped), (10_000, 0));
+    }
+
+    #[test]
+    fn an_empty_ring_stays_at_its_front() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut ring = Ring::open(&dir.path().join("r"), 64 << 20, 1, &[0; 16]).unwrap();
+        let place = ring.join(Path::new("/a"), EVENTS).unwrap();
+        for round in 0..10_000u32 {
+            ring.append(2, 1, &round.to_le_bytes().repeat(100));
+            ring.seal();
+            assert_eq!(drain(&mut ring, place), [round.to_le_bytes().repeat(100)]);
+        }
+        let touched = ring.mapping.body().iter().rposition(|byte| *byte != 0).unwrap();
+        assert!(touched < 2 * FRONT_BYTES as usize, "{touched}");
+    }
+
+    #[test]
+    fn a_lost_ring_file_costs_what_waited_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("r");
+        let mut ring = Ring::open(&path, BYTES_MIN, 1, &[0; 16]).unwrap();
+        ring.join(Path::new("/a"), EVENTS).unwrap();
+        ring.append(2, 5, b"one");
+        let carried = ring.seal();
+        drop(ring);
+        fs::remove_file(&path).unwrap();
+        let mut ring = Ring::open(&path, BYTES_MIN, 1, &carried).unwrap();
+        assert_eq!(ring.next_number(2), 5);
+        let place = ring.join(Path::new("/a"), EVENTS).unwrap();
+        ring.append(2, 1, b"two");
+        ring.seal();
+        assert_eq!(drain(&mut ring, place), [b"two"]);
+    }
+
+    #[test]
+    fn another_size_waits_until_the_ring_is_empty() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("r");
+        let mut ring = Ring::open(&path, BYTES_MIN, 1, &[0; 16]).unwrap();
+        let place = ring.join(Path::new("/a"), EVENTS).unwrap();
+        ring.append(2, 5, b"one");
+        let carried = ring.seal();
+        drop(ring);
+        let mut ring = Ring::open(&path, 2 * BYTES_MIN, 1, &carried).unwrap();
+        assert_eq!(ring.bytes, BYTES_MIN);
+        assert_eq!(drain(&mut ring, place), [b"one"]);
+        drop(ring);
+        let ring = Ring::open(&path, 2 * BYTES_MIN, 1, &carried).unwrap();
+        assert_eq!((ring.bytes, ring.waiting(place)), (2 * BYTES_MIN, 0));
+        assert_eq!((ring.peers()[place].sent, ring.peers()[place].path.as_path()), (5, Path::new("/a")));
+    }
+
+    #[test]
+    fn places_are_limited() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut ring = Ring::open(&dir.path().join("r"), BYTES_MIN, 1, &[0; 16]).unwrap();
+        let durable = Wants { durable: true, ..EVENTS };
+        for n in 0..DURABLE_MAX {
+            ring.join(Path::new(&format!("/d{n}")), durable).unwrap();
+        }
+        assert_eq!(ring.join(Path::new("/d"), durable), Err(PeerError::DurableFull));
+        for n in DURABLE_MAX..PEERS_MAX {
+            ring.join(Path::new(&format!("/{n}")), EVENTS).unwrap();
+        }
+        assert_eq!(ring.join(Path::new("/x"), EVENTS), Err(PeerError::Full));
+        ring.leave(9);
+        assert_eq!(ring.join(Path::new("/x"), EVENTS), Ok(9));
+    }
+}

@@ -1,0 +1,293 @@
+//! The sender: one ring, and for each peer a connected, non-blocking socket of its own.
+//!
+//! Sends never block. A peer that is behind or away costs the others nothing (with one shared socket its unread
+//! datagrams would use up the send buffer); only the ring drops, and counts.
+//!
+//! Order of a hand-over: [`Sender::append`], commit [`Sender::seal`] in the books, [`Sender::send`].
+
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use mio::net::UnixDatagram;
+use mio::{Events, Interest, Poll, Registry, Token};
+use socket2::SockRef;
+
+use crate::peer::{PEERS_MAX, Peer, Standing, Wants};
+use crate::ring::{CARRIED_WORDS, Entry, PeerError, Ring};
+
+/// Room for a whole queue of full datagrams, where the system allows it; the default holds five.
+const SEND_BUFFER_BYTES: usize = 1024 * 1024;
+const BACKOFF_FIRST: Duration = Duration::from_millis(5);
+const BACKOFF_LAST: Duration = Duration::from_millis(250);
+/// A peer that is not durable goes after this silence.
+pub const SILENCE_MAX: Duration = Duration::from_secs(5);
+/// A durable peer goes after this silence.
+pub const DURABLE_SILENCE_MAX: Duration = Duration::from_secs(600);
+/// How long a link waits for the kernel's word before it tries by itself.
+const BLOCKED_MAX: Duration = Duration::from_millis(100);
+
+/// Renders a binary datagram as text datagrams, for peers that asked for text.
+pub type Render = fn(datagram: &[u8], texts: &mut Vec<Vec<u8>>);
+
+/// Sends the datagrams of a ring to its peers.
+#[derive(Debug)]
+pub struct Sender {
+    ring: Ring,
+    links: Vec<Link>,
+    registry: Registry,
+    first_token: usize,
+    render: Render,
+    /// Peers whose socket cannot be written: their owner has to set its mode to 0660.
+    pub unwritable: u64,
+}
+
+#[derive(Debug)]
+struct Link {
+    socket: Option<UnixDatagram>,
+    /// Not before: after EAGAIN (until the kernel says writable), or while the peer is away.
+    not_before: Option<Instant>,
+    backoff: Duration,
+    seen: Instant,
+    /// The rest of an entry rendered as text.
+    texts: Vec<Vec<u8>>,
+    texts_of: u64,
+}
+
+impl Sender {
+    /// A sender over `ring`. It uses [`PEERS_MAX`] tokens of `registry` from `first_token` on.
+    pub fn new(ring: Ring, registry: &Registry, first_token: usize, render: Render) -> io::Result<Sender> {
+        let now = Instant::now();
+        let link = || Link {
+            socket: None,
+            not_before: None,
+            backoff: BACKOFF_FIRST,
+            seen: now,
+            texts: Vec::new(),
+            texts_of: 0,
+        };
+        let links = std::iter::repeat_with(link).take(PEERS_MAX).collect();
+        Ok(Sender { ring, links, registry: registry.try_clone()?, first_token, render, unwritable: 0 })
+    }
+
+    /// Makes `path` the one peer of an input's sender.
+    pub fn only(&mut self, path: &Path, contents: u8) -> Result<(), PeerError> {
+        let wants = Wants { contents, text: false, durable: false, fixed: true };
+        for place in 0..PEERS_MAX {
+            let peer = &self.ring.peers()[place];
+            if peer.standing == Standing::Active && (peer.path != path || peer.wants != wants) {
+                self.ring.leave(place);
+            }
+        }
+        self.join(path, wants, Instant::now()).map(|_| ())
+    }
+
+    /// Makes `path` a peer, or notes that it is still there. True when it is new.
+    pub fn join(&mut self, path: &Path, wants: Wants, now: Instant) -> Result<bool, PeerError> {
+        let is = |peer: &Peer| peer.standing == Standing::Active && peer.path == path;
+        if let Some(place) = self.ring.peers().iter().position(is) {
+            if self.ring.peers()[place].wants == wants {
+                self.links[place].seen = now;
+                return Ok(false);
+            }
+            self.leave(place);
+        }
+        let place = self.ring.join(path, wants)?;
+        let link = &mut self.links[place];
+        (link.seen, link.not_before, link.backoff) = (now, None, BACKOFF_FIRST);
+        Ok(true)
+    }
+
+    /// Lets silent peers go, and says which.
+    pub fn expire(&mut self, now: Instant) -> Vec<Peer> {
+        let mut gone = Vec::new();
+        for place in 0..PEERS_MAX {
+            let Peer { standing, wants, .. } = self.ring.peers()[place];
+            let silence_max = if wants.durable { DURABLE_SILENCE_MAX } else { SILENCE_MAX };
+            if standing == Standing::Active && !wants.fixed && now - self.links[place].seen > silence_max {
+                gone.push(self.ring.peers()[place].clone());
+                self.leave(place);
+            }
+        }
+        gone
+    }
+
+    /// True when at least one peer wants this content.
+    pub fn wanted(&self, content: u8) -> bool {
+        let wants = |peer: &Peer| peer.standing == Standing::Active && peer.wants.content(content);
+        self.ring.peers().iter().any(wants)
+    }
+
+    /// The number that the next record of a content gets.
+    pub fn next_number(&self, content: u8) -> u64 {
+        self.ring.next_number(content)
+    }
+
+    /// Lets numbers pass that nobody wants; call it only where [`Sender::wanted`] is false.
+    pub fn skip_numbers(&mut self, content: u8, count: u32) {
+        self.ring.skip_numbers(content, count);
+    }
+
+    /// Puts a datagram of `count` records into the ring.
+    pub fn append(&mut self, content: u8, count: u32, datagram: &[u8]) {
+        self.ring.append(content, count, datagram);
+    }
+
+    /// What the books have to commit before the next [`Sender::send`].
+    #[must_use = "the books have to commit it before anything is sent"]
+    pub fn seal(&mut self) -> [u64; CARRIED_WORDS] {
+        self.ring.seal()
+    }
+
+    /// Gives every peer what it can take now.
+    pub fn send(&mut self, now: Instant) {
+        for place in 0..PEERS_MAX {
+            if self.ring.peers()[place].standing == Standing::Active {
+                self.send_to(place, now);
+            }
+        }
+    }
+
+    /// Goes on with the peer of a token that became writable; false when the token is not the sender's.
+    pub fn resume(&mut self, token: Token, now: Instant) -> bool {
+        let Some(place) = token.0.checked_sub(self.first_token).filter(|place| *place < PEERS_MAX) else {
+            return false;
+        };
+        if self.links[place].socket.is_some() {
+            self.links[place].not_before = None;
+            self.send_to(place, now);
+        }
+        true
+    }
+
+    /// When [`Sender::send`] is to be called again at the latest; `None` when nothing waits.
+    pub fn next_try(&self) -> Option<Instant> {
+        let waiting =
+            |(place, link): (usize, &Link)| link.not_before.filter(|_| self.ring.waiting(place) > 0);
+        self.links.iter().enumerate().filter_map(waiting).min()
+    }
+
+    /// How full the ring is, from 0 to 1.
+    pub fn filling(&self) -> f64 {
+        self.ring.filling()
+    }
+
+    /// Records that wait for peers, the fullest peer's; 0 when all have everything.
+    pub fn waiting(&self) -> u64 {
+        (0..PEERS_MAX).map(|place| self.ring.waiting(place)).max().unwrap_or(0)
+    }
+
+    /// The peers, by place.
+    pub fn peers(&self) -> &[Peer] {
+        self.ring.peers()
+    }
+
+    /// At the end of a process: gives connected peers up to `deadline` to take what waits. The rest stays in
+    /// the ring for the successor.
+    pub fn drain(&mut self, poll: &mut Poll, deadline: Instant) -> io::Result<()> {
+        let mut events = Events::with_capacity(PEERS_MAX);
+        loop {
+            let now = Instant::now();
+            self.send(now);
+            let connected =
+                |place: &usize| self.links[*place].socket.is_some() && self.ring.waiting(*place) > 0;
+            if now >= deadline || !(0..PEERS_MAX).any(|place| connected(&place)) {
+                return Ok(());
+            }
+            let until = self.next_try().map_or(deadline, |at| at.min(deadline));
+            match poll.poll(&mut events, Some(until.saturating_duration_since(now))) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                _ => {}
+            }
+            for event in &events {
+                self.resume(event.token(), now);
+            }
+        }
+    }
+
+    fn leave(&mut self, place: usize) {
+        self.disconnect(place);
+        self.ring.leave(place);
+        self.links[place].texts.clear();
+    }
+
+    fn disconnect(&mut self, place: usize) {
+        if let Some(mut socket) = self.links[place].socket.take() {
+            // Closing takes it out of the poll as well; an error here has no consequence.
+            let _ = self.registry.deregister(&mut socket);
+        }
+    }
+
+    fn send_to(&mut self, place: usize, now: Instant) {
+        if self.links[place].not_before.is_some_and(|at| at > now) {
+            return;
+        }
+        while let Some(entry) = self.ring.next_entry(place) {
+            if let Err(error) = self.connect(place).and_then(|()| self.send_entry(place, &entry)) {
+                self.put_off(place, &entry, &error, now);
+                return;
+            }
+            let link = &mut self.links[place];
+            (link.not_before, link.backoff) = (None, BACKOFF_FIRST);
+            self.ring.sent(place, &entry);
+        }
+    }
+
+    fn put_off(&mut self, place: usize, entry: &Entry, error: &io::Error, now: Instant) {
+        let path = &self.ring.peers()[place].path;
+        match error.kind() {
+            io::ErrorKind::WouldBlock => {
+                self.links[place].not_before = Some(now + BLOCKED_MAX);
+                return;
+            }
+            _ if error.raw_os_error() == Some(libc::EMSGSIZE) => {
+                tracing::warn!(peer = %path.display(), %error, "a datagram is larger than the system lets pass");
+                self.ring.dropped(place, entry);
+                self.links[place].not_before = Some(now);
+                return;
+            }
+            io::ErrorKind::PermissionDenied => {
+                self.unwritable += 1;
+                tracing::debug!(peer = %path.display(), "the peer's socket is not writable: its mode has to be 0660");
+            }
+            _ => tracing::debug!(peer = %path.display(), %error, "the peer is away"),
+        }
+        self.disconnect(place);
+        let link = &mut self.links[place];
+        link.not_before = Some(now + link.backoff);
+        link.backoff = (link.backoff * 2).min(BACKOFF_LAST);
+    }
+
+    fn connect(&mut self, place: usize) -> io::Result<()> {
+        if self.links[place].socket.is_some() {
+            return Ok(());
+        }
+        let mut socket = UnixDatagram::unbound()?;
+        socket.connect(&self.ring.peers()[place].path)?;
+        // A smaller buffer only means that fewer datagrams are under way.
+        let _ = SockRef::from(&socket).set_send_buffer_size(SEND_BUFFER_BYTES);
+        self.registry.register(&mut socket, Token(self.first_token + place), Interest::WRITABLE)?;
+        self.links[place].socket = Some(socket);
+        Ok(())
+    }
+
+    fn send_entry(&mut self, place: usize, entry: &Entry) -> io::Result<()> {
+        let link = &mut self.links[place];
+        let socket = link.socket.as_ref().expect("connected just before");
+        let datagram = self.ring.datagram(entry);
+        if !self.ring.peers()[place].wants.text {
+            return socket.send(datagram).map(|_| ());
+        }
+        if link.texts_of != entry.next || link.texts.is_empty() {
+            link.texts.clear();
+            (self.render)(datagram, &mut link.texts);
+            link.texts.reverse();
+            link.texts_of = entry.next;
+        }
+        while let Some(text) = link.texts.last() {
+            socket.send(text)?;
+            link.texts.pop();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,148 @@
+//! UDP datagrams, received many at a time into memory that outlives the process.
+//!
+//! The kernel writes each datagram into a slot of a mapped file whose first byte was set to a mark before. What
+//! a process killed by SIGKILL had in its hand (received, not committed) is so counted by its successor.
+
+use std::io::{self, IoSliceMut};
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
+use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::sync::atomic::Ordering::{Acquire, Release};
+
+use mapped::Mapping;
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg};
+
+use crate::ring::CARRIED_WORDS;
+
+/// Datagrams received by one system call.
+pub const SLOTS: usize = 32;
+
+/// A slot holds any UDP datagram.
+const SLOT_BYTES: usize = 64 * 1024;
+
+/// What a slot begins with while no datagram is in it. No protocol of Leela's inputs begins so; a stranger's
+/// datagram that does is not seen as in hand after a kill.
+const MARK: u8 = 0xff;
+
+/// The word of [`crate::sender::Sender::seal`]'s that says which batch is done with.
+const HAND_WORD: usize = CARRIED_WORDS - 1;
+
+/// Receives datagrams into a mapped file.
+#[derive(Debug)]
+pub struct Receiver {
+    hand: Mapping,
+    headers: MultiHeaders<SockaddrStorage>,
+    batch: u64,
+    used: usize,
+}
+
+impl Receiver {
+    /// Opens the file at `path`; `carried` is what the books hold. Also says how many datagrams a predecessor
+    /// had in hand when it was killed.
+    pub fn open(path: &Path, carried: &[u64; CARRIED_WORDS]) -> io::Result<(Receiver, u64)> {
+        let mut hand = Mapping::open(path, 8, SLOTS * SLOT_BYTES)?;
+        let batch = hand.words()[0].load(Acquire);
+        let slots = hand.body().chunks_exact(SLOT_BYTES);
+        let lost = match batch == carried[HAND_WORD] {
+            true => 0,
+            false => slots.filter(|slot| slot[0] != MARK).count() as u64,
+        };
+        for slot in hand.body_mut().chunks_exact_mut(SLOT_BYTES) {
+            slot[0] = MARK;
+        }
+        let headers = MultiHeaders::preallocate(SLOTS, None);
+        Ok((Receiver { hand, headers, batch: batch.max(carried[HAND_WORD]), used: 0 }, lost))
+    }
+
+    /// Adds to what the books commit that everything received so far is done with.
+    pub fn seal(&self, carried: &mut [u64; CARRIED_WORDS]) {
+        carried[HAND_WORD] = self.batch;
+    }
+
+    /// Receives what is there, up to [`SLOTS`] datagrams, without blocking. What was received before must be
+    /// committed. Returns how many came; fewer than [`SLOTS`] means that the queue is drained.
+    pub fn receive(
+        &mut self,
+        socket: &UdpSocket,
+        mut each: impl FnMut(&[u8], Option<SockaddrStorage>),
+    ) -> io::Result<usize> {
+        self.batch += 1;
+        self.hand.words()[0].store(self.batch, Release);
+        for slot in self.hand.body_mut().chunks_exact_mut(SLOT_BYTES).take(self.used) {
+            slot[0] = MARK;
+        }
+        self.used = 0;
+        let mut slots = self.hand.body_mut().chunks_exact_mut(SLOT_BYTES);
+        let mut slices: [[IoSliceMut<'_>; 1]; SLOTS] =
+            std::array::from_fn(|_| [IoSliceMut::new(slots.next().expect("the body has that many slots"))]);
+        let received = match recvmmsg(
+            socket.as_raw_fd(),
+            &mut self.headers,
+            &mut slices,
+            MsgFlags::MSG_DONTWAIT,
+            None,
+        ) {
+            Ok(received) => received,
+            // A refused answer to an earlier `pong` is no matter of ours.
+            Err(Errno::EAGAIN | Errno::EINTR | Errno::ECONNREFUSED) => return Ok(0),
+            Err(errno) => return Err(errno.into()),
+        };
+        for message in received {
+            self.used += 1;
+            each(message.iovs().next().unwrap_or(&[]), message.address);
+        }
+        Ok(self.used)
+    }
+}
+
+/// The address of a sender.
+pub fn address(from: Option<SockaddrStorage>) -> Option<SocketAddr> {
+    let from = from?;
+    match (from.as_sockaddr_in(), from.as_sockaddr_in6()) {
+        (Some(v4), _) => Some(SocketAddrV4::from(*v4).into()),
+        (_, Some(v6)) => Some(SocketAddrV6::from(*v6).into()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_in_hand_at_a_kill_is_counted_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("udp.hand");
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let send = |count: usize| {
+            for n in 0..count {
+                sender.send_to(format!("gauge {n}").as_bytes(), socket.local_addr().unwrap()).unwrap();
+            }
+        };
+        let mut carried = [0; CARRIED_WORDS];
+        let (mut receiver, lost) = Receiver::open(&path, &carried).unwrap();
+        assert_eq!(lost, 0);
+        send(5);
+        let mut got = Vec::new();
+        let from = sender.local_addr().unwrap();
+        let count = receiver.receive(&socket, |datagram, peer| {
+            assert_eq!(address(peer), Some(from));
+            got.push(datagram.to_vec());
+        });
+        assert_eq!((count.unwrap(), got.len(), got[4].as_slice()), (5, 5, b"gauge 4".as_slice()));
+        receiver.seal(&mut carried); // committed: not in hand any more
+        drop(receiver);
+        let (mut receiver, lost) = Receiver::open(&path, &carried).unwrap();
+        assert_eq!(lost, 0);
+        send(SLOTS + 3);
+        assert_eq!(receiver.receive(&socket, |_, _| {}).unwrap(), SLOTS);
+        receiver.seal(&mut carried);
+        assert_eq!(receiver.receive(&socket, |_, _| {}).unwrap(), 3);
+        drop(receiver); // killed before its commit
+        let (mut receiver, lost) = Receiver::open(&path, &carried).unwrap();
+        assert_eq!(lost, 3);
+        assert_eq!(receiver.receive(&socket, |_, _| {}).unwrap(), 0);
+    }
+}
