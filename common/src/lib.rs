@@ -10,6 +10,7 @@ pub mod process;
 pub mod runtime_dir;
 pub mod size;
 pub mod span;
+pub mod text;
 pub mod time;
 pub mod value;
 pub mod wire;
