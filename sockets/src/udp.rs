@@ -12,7 +12,9 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 use mapped::Mapping;
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg};
+use nix::sys::stat::fstat;
 
+use crate::meminfo::meminfo;
 use crate::ring::CARRIED_WORDS;
 
 /// Datagrams received by one system call.
@@ -25,8 +27,11 @@ const SLOT_BYTES: usize = 64 * 1024;
 /// datagram that does is not seen as in hand after a kill.
 const MARK: u8 = 0xff;
 
-/// The word of [`crate::sender::Sender::seal`]'s that says which batch is done with.
+/// Words of [`crate::sender::Sender::seal`]'s: which batch is done with, which sockets the kernel's drops were
+/// counted of, and how many.
 const HAND_WORD: usize = CARRIED_WORDS - 1;
+const SOCKETS_WORD: usize = CARRIED_WORDS - 2;
+const DROPS_WORD: usize = CARRIED_WORDS - 3;
 
 /// Receives datagrams into a mapped file.
 #[derive(Debug)]
@@ -35,6 +40,8 @@ pub struct Receiver {
     headers: MultiHeaders<SockaddrStorage>,
     batch: u64,
     used: usize,
+    sockets: u64,
+    drops: u64,
 }
 
 impl Receiver {
@@ -52,12 +59,33 @@ impl Receiver {
             slot[0] = MARK;
         }
         let headers = MultiHeaders::preallocate(SLOTS, None);
-        Ok((Receiver { hand, headers, batch: batch.max(carried[HAND_WORD]), used: 0 }, lost))
+        let batch = batch.max(carried[HAND_WORD]);
+        let (sockets, drops) = (carried[SOCKETS_WORD], carried[DROPS_WORD]);
+        Ok((Receiver { hand, headers, batch, used: 0, sockets, drops }, lost))
+    }
+
+    /// Datagrams that the kernel dropped at `sockets` since the last call, over a restart too as long as the
+    /// sockets were handed over.
+    pub fn kernel_drops(&mut self, sockets: &[UdpSocket]) -> io::Result<u64> {
+        let (mut identity, mut drops) = (0, 0);
+        for socket in sockets {
+            identity += fstat(socket)?.st_ino;
+            drops += u64::from(meminfo(socket)?.drops);
+        }
+        if identity != self.sockets {
+            (self.sockets, self.drops) = (identity, 0);
+        }
+        // Each socket's count wraps at 2^32.
+        let more = drops.wrapping_sub(self.drops) & u64::from(u32::MAX);
+        self.drops = drops;
+        Ok(more)
     }
 
     /// Adds to what the books commit that everything received so far is done with.
     pub fn seal(&self, carried: &mut [u64; CARRIED_WORDS]) {
         carried[HAND_WORD] = self.batch;
+        carried[SOCKETS_WORD] = self.sockets;
+        carried[DROPS_WORD] = self.drops;
     }
 
     /// Receives what is there, up to [`SLOTS`] datagrams, without blocking. What was received before must be

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::books::Label;
+
 /// A piece of a datagram that is no message. Its neighbours are read all the same.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Refused<'a> {
@@ -35,6 +37,22 @@ pub enum Reason {
     Json,
     /// A `name: value` line with more in it.
     Line,
+}
+
+impl Label for Reason {
+    const NAMES: &'static [&'static str] = &{
+        let mut names = [""; Reason::ALL.len()];
+        let mut place = 0;
+        while place < names.len() {
+            names[place] = Reason::ALL[place].name();
+            place += 1;
+        }
+        names
+    };
+
+    fn slot(self) -> usize {
+        self as usize
+    }
 }
 
 impl Reason {

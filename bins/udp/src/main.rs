@@ -1,0 +1,26 @@
+//! leela-udp(8): Leela's text over UDP in, metrics out.
+
+use std::process::ExitCode;
+
+use common::books::Books;
+use common::process::{self, Process};
+use hop::{Output, Turns, without_sockets};
+use leela_udp::{Config, OUTPUT, Udp};
+use sockets::inherited::Inherited;
+
+fn main() -> ExitCode {
+    process::main(|config: Config, places| {
+        let (name, run) = (Config::NAME, &places.runtime_dir);
+        let mut inherited = Inherited::take().map_err(without_sockets)?;
+        let sockets = inherited
+            .udp(name, &config.listen, config.readers, config.receive_buffer.len())
+            .map_err(without_sockets)?;
+        inherited.finish().map_err(without_sockets)?;
+        let mut turns = Turns::new(process::stop_signal()?)?;
+        let books = Books::open(&run.books(name), name, 0)?;
+        let output = Output::to_timeline(run, name, config.ring, &books, turns.registry(), OUTPUT)?;
+        let udp = Udp::open(&config, sockets, &run.hand(name), books, output, turns.registry())?;
+        process::ready();
+        udp.serve(&mut turns)
+    })
+}

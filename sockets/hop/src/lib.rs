@@ -1,0 +1,16 @@
+//! One hop of Leela's way: what joins the records and books of `common` with the bytes and rings of `sockets`,
+//! so that every process does it in the one right order.
+//!
+//! - [`Output`]: records into batches, batches into the ring, the ring's head into the books, and only then out.
+//! - [`Input`]: a datagram's header read, its numbers booked, its records handed on.
+//! - [`Turns`]: the loop that waits for both, for signals and for deadlines.
+
+mod exit;
+mod input;
+mod output;
+mod turns;
+
+pub use exit::without_sockets;
+pub use input::{Input, Received, Refusal};
+pub use output::{Output, OutputError};
+pub use turns::{Turn, Turns};
