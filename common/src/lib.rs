@@ -7,6 +7,7 @@ pub mod key;
 pub mod log;
 pub mod metric;
 pub mod process;
+pub mod query;
 pub mod runtime_dir;
 pub mod size;
 pub mod span;
