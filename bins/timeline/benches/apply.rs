@@ -12,14 +12,17 @@ use common::time::Time;
 use common::value::Value;
 use divan::Bencher;
 use divan::counter::ItemsCount;
+use leela_timeline::counters::Counters;
+use leela_timeline::limits::Limits;
 use leela_timeline::rules::Rules;
+use leela_timeline::snapshot::{Restored, TakenUp, save, take_up};
 use leela_timeline::timeline::Timeline;
 
 const KEY_BYTES: usize = 27;
 const SERIES: [usize; 3] = [10_000, 100_000, 1_000_000];
 
 fn main() {
-    longest_call();
+    longest_calls();
     divan::main();
 }
 
@@ -34,17 +37,22 @@ fn keys(series: usize) -> Vec<u8> {
         numbers.swap(last, (seed % (last as u64 + 1)) as usize);
     }
     let keys: Vec<u8> =
-        numbers.iter().flat_map(|n| format!("shop.web{:02}.latency.{n:09}", n % 100).into_bytes()).collect();
+        numbers.iter().flat_map(|n| format!("shop.web{:02}.latency.{n:08}", n % 100).into_bytes()).collect();
     assert_eq!(keys.len(), series * KEY_BYTES);
     keys
+}
+
+fn timeline() -> Timeline {
+    let limits =
+        Limits { series_per_input_max: u32::MAX, series_per_part_max: u32::MAX, ..Limits::default() };
+    Timeline::new(Rules { limits, ..Rules::default() })
 }
 
 /// Every series once; the sum of the events.
 fn round(timeline: &mut Timeline, keys: &[u8], now: Time, value: u64) -> f64 {
     let mut total = 0.0;
     for batch in keys.chunks(32 * KEY_BYTES) {
-        let mut records =
-            [Metric { key: b"", time: now, kind: Kind::Gauge, value: Value::U64(value) }; 32];
+        let mut records = [Metric { key: b"", time: now, kind: Kind::Gauge, value: Value::U64(value) }; 32];
         let mut count = 0;
         for (record, key) in records.iter_mut().zip(batch.chunks_exact(KEY_BYTES)) {
             record.key = key;
@@ -60,7 +68,7 @@ fn round(timeline: &mut Timeline, keys: &[u8], now: Time, value: u64) -> f64 {
 fn gauges(bencher: Bencher<'_, '_>, series: usize) {
     let keys = keys(series);
     let now = Time::from_secs(1_700_000_000);
-    let mut timeline = Timeline::new(Rules::default());
+    let mut timeline = timeline();
     round(&mut timeline, &keys, now, 0);
     let mut value = 0;
     bencher.counter(ItemsCount::new(series)).bench_local(|| {
@@ -81,31 +89,78 @@ fn baseline_one_map(bencher: Bencher<'_, '_>, series: usize) {
     });
 }
 
-/// How long one call takes at most while the table grows: the stall a new series can cause.
-fn longest_call() {
-    for series in [1_000_000, 1_900_000] {
-        let keys = keys(series);
-        let limits = leela_timeline::limits::Limits {
-            series_per_input_max: u32::MAX,
-            series_per_part_max: u32::MAX,
-            ..Default::default()
-        };
-        let mut timeline = Timeline::new(Rules { limits, ..Rules::default() });
-        let start = Instant::now();
-        let mut calls: Vec<Duration> = keys
-            .chunks(32 * KEY_BYTES)
-            .map(|batch| {
-                let start = Instant::now();
-                round(&mut timeline, batch, Time::from_secs(1_700_000_000), 1);
-                start.elapsed()
-            })
-            .collect();
-        let all = start.elapsed();
-        calls.sort_unstable();
-        assert_eq!(timeline.counters().series, series as u64);
-        println!(
-            "{series} new series in {all:?}; the longest calls of 32 records: {:?}",
-            calls.iter().rev().take(4).collect::<Vec<_>>()
-        );
+/// How long one call takes at most: what a new series, a window that is due, or a series that is idle can stall.
+/// The memory and the state file of a million series, beside it.
+fn longest_calls() {
+    const SERIES: usize = 1_000_000;
+    let keys = keys(SERIES);
+    let now = Time::from_secs(1_700_000_000);
+    let before = resident_bytes();
+    let mut timeline = timeline();
+    let calls = keys.chunks(32 * KEY_BYTES).map(|batch| {
+        timed(|| {
+            round(&mut timeline, batch, now, 1);
+        })
+    });
+    print_longest("new series, 32 a call", calls.collect());
+    assert_eq!(timeline.counters().series, SERIES as u64);
+    println!("{} bytes a series", (resident_bytes() - before) / SERIES as u64);
+
+    let path = std::env::temp_dir().join(format!("leela-timeline-bench-{}.state", std::process::id()));
+    let saving =
+        timed(|| assert_eq!(save(&timeline, &path, now, Duration::ZERO).expect("it is saved"), 1_000_000));
+    let bytes = std::fs::metadata(&path).expect("it was saved").len();
+    let mut taken_up = None;
+    let mut next = self::timeline();
+    let taking_up = timed(|| taken_up = Some(take_up(&mut next, &path, now, Duration::ZERO)));
+    assert!(matches!(taken_up, Some(TakenUp::Restored(Restored { series: 1_000_000, .. }))), "{taken_up:?}");
+    println!("{SERIES} series saved in {saving:.0?}, {bytes} bytes, taken up in {taking_up:.0?}");
+    drop(next);
+
+    tick_until(&mut timeline, "idle series, a tick", |counters| counters.expired == SERIES as u64);
+    let mut timeline = self::timeline();
+    for key in keys.chunks(KEY_BYTES) {
+        let record = Metric { key, time: now, kind: Kind::Absolute, value: Value::U64(1) };
+        timeline.apply(&[record], 1, now, Duration::ZERO, &mut |_: Event<'_>| {});
     }
+    tick_until(&mut timeline, "windows, a tick", |counters| counters.timer_events == SERIES as u64);
+}
+
+/// Ticks ten times a second, from two hours on.
+fn tick_until(timeline: &mut Timeline, label: &str, done: impl Fn(&Counters) -> bool) {
+    let mut mono = Duration::from_secs(7200);
+    let mut calls = Vec::new();
+    while !done(timeline.counters()) {
+        mono += Duration::from_millis(100);
+        let now = Time::from_secs(1_700_007_200);
+        calls.push(timed(|| {
+            timeline.tick(now, mono, &mut |event: Event<'_>| {
+                black_box(event.value);
+            });
+        }));
+    }
+    print_longest(label, calls);
+}
+
+fn timed(work: impl FnOnce()) -> Duration {
+    let start = Instant::now();
+    work();
+    start.elapsed()
+}
+
+fn print_longest(label: &str, mut calls: Vec<Duration>) {
+    calls.sort_unstable();
+    let all: Duration = calls.iter().sum();
+    let longest: Vec<&Duration> = calls.iter().rev().take(4).collect();
+    println!("{label}: {} calls in {all:.0?}, the longest {longest:.0?}", calls.len());
+}
+
+/// The process's memory, from /proc/self/statm, in pages of 4 KiB.
+fn resident_bytes() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm").expect("/proc is mounted");
+    4096 * pages
+        .split(' ')
+        .nth(1)
+        .and_then(|field| field.parse::<u64>().ok())
+        .expect("the second field is resident")
 }

@@ -114,7 +114,8 @@ mod tests {
     fn texts_of_all_lengths_stay_apart() {
         let mut arena = Arena::new();
         let texts: Vec<Vec<u8>> = (0..=TEXT_BYTES_MAX).map(|len| vec![len as u8; len]).collect();
-        let at: Vec<u32> = texts.iter().map(|text| arena.insert(&text[..text.len() / 2], &text[text.len() / 2..])).collect();
+        let at: Vec<u32> =
+            texts.iter().map(|text| arena.insert(&text[..text.len() / 2], &text[text.len() / 2..])).collect();
         for (text, &at) in texts.iter().zip(&at) {
             assert_eq!(arena.get(at, text.len()), text, "{}", text.len());
         }

@@ -33,21 +33,23 @@ impl Index {
     #[inline]
     pub(crate) fn candidate(&self, hash: u64) -> u32 {
         let print = print(hash);
-        self.shards[shard(hash)].find(spread(print), |entry| entry.print == print).map_or(NONE, |entry| entry.id)
+        self.shards[shard(hash)]
+            .find(spread(print), |entry| entry.print == print)
+            .map_or(NONE, |entry| entry.id)
     }
 
     /// The record of this hash that `is` says yes to.
     pub(crate) fn find(&self, hash: u64, mut is: impl FnMut(u32) -> bool) -> Option<u32> {
         let print = print(hash);
-        let found = self.shards[shard(hash)]
+        self.shards[shard(hash)]
             .find(spread(print), |entry| entry.print == print && is(entry.id))
-            .map(|entry| entry.id);
-        found
+            .map(|entry| entry.id)
     }
 
     pub(crate) fn insert(&mut self, hash: u64, id: u32) {
         let print = print(hash);
-        self.shards[shard(hash)].insert_unique(spread(print), Entry { print, id }, |entry| spread(entry.print));
+        self.shards[shard(hash)]
+            .insert_unique(spread(print), Entry { print, id }, |entry| spread(entry.print));
     }
 
     /// Takes the entry out; nothing happens when there is none.

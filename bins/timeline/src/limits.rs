@@ -96,7 +96,8 @@ impl Census {
     /// Counts a new series; None when a limit is reached.
     pub(crate) fn enter(&mut self, key: &[u8], source: u64) -> Option<Place> {
         let Limits { series_max, series_reserve, series_per_input_max, series_per_part_max } = self.limits;
-        let max = if key.starts_with(RESERVED) { series_max } else { series_max.saturating_sub(series_reserve) };
+        let max =
+            if key.starts_with(RESERVED) { series_max } else { series_max.saturating_sub(series_reserve) };
         let has = |slab: &Slab<Count>, id: Option<u32>| {
             id.and_then(|id| slab.get(id)).map_or(0, |count| count.series)
         };

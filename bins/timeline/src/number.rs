@@ -34,7 +34,7 @@ pub(crate) fn wrapped(from: Value, to: Value, bits: u32) -> Option<f64> {
         }
         _ => {
             let (from, to, end) = (from.as_f64(), to.as_f64(), end as f64);
-            ((0.0..end).contains(&from) && (0.0..end).contains(&to)).then(|| end - from + to)
+            ((0.0..end).contains(&from) && (0.0..end).contains(&to)).then_some(end - from + to)
         }
     }
 }

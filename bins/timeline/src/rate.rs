@@ -26,7 +26,12 @@ impl Base {
 
     /// A reading that may go down as well: the rate since the base, which moves when half the resolution has
     /// passed. The gap may be of any length.
-    pub(crate) fn derive(&mut self, time: Time, value: Value, clock: &Clock) -> Result<Option<Point>, Reason> {
+    pub(crate) fn derive(
+        &mut self,
+        time: Time,
+        value: Value,
+        clock: &Clock,
+    ) -> Result<Option<Point>, Reason> {
         let Some(gap_ns) = self.gap_ns(time, value, clock)? else { return Ok(None) };
         let rate = value.minus(self.value) / seconds(gap_ns);
         Ok(Some(self.move_to(time, value, rate)))
@@ -246,7 +251,8 @@ mod tests {
         let clock = rules.clock(Time::from_secs(1_000_000), Duration::ZERO);
         for (at, want) in [(1_000_000, Ok(None)), (1_000_010, Ok(Some(1.0)))] {
             let value = u(at as u64 - 999_990);
-            let got = base.derive(Time::from_secs(at), value, &clock).map(|point| point.map(|point| point.value));
+            let got =
+                base.derive(Time::from_secs(at), value, &clock).map(|point| point.map(|point| point.value));
             assert_eq!(got, want, "{at}");
         }
     }

@@ -151,9 +151,8 @@ mod tests {
             tags: vec![(tag.to_owned(), value.to_owned())],
             ..Rules::default()
         };
-        let no_tag = |tag: &str, value: &str| {
-            Err(RulesError::Tag { tag: tag.to_owned(), value: value.to_owned() })
-        };
+        let no_tag =
+            |tag: &str, value: &str| Err(RulesError::Tag { tag: tag.to_owned(), value: value.to_owned() });
         let reserve = Limits { series_max: 10, series_reserve: 10, ..Limits::default() };
         for (rules, want) in [
             (Rules::default(), Ok(())),

@@ -41,7 +41,6 @@ use thiserror::Error;
 use crate::absolute::Window;
 use crate::gauge::Gauge;
 use crate::index::NONE;
-use crate::limits::Place;
 use crate::moment::{self, Moment};
 use crate::rate::Base;
 use crate::rules::Clock;
@@ -134,8 +133,10 @@ pub fn take_up(timeline: &mut Timeline, path: &Path, now: Time, mono: Duration) 
         Err(error) => return TakenUp::Refused { error: error.into(), aside: None },
     };
     let mut restored = Timeline::new(timeline.rules().clone());
-    let read = read(&mut restored, &mut BufReader::with_capacity(BLOCK_BYTES, file), now, mono)
-        .and_then(|report| fs::remove_file(path).and_then(|()| sync_directory(path)).map(|()| report).map_err(Into::into));
+    let read =
+        read(&mut restored, &mut BufReader::with_capacity(BLOCK_BYTES, file), now, mono).and_then(|report| {
+            fs::remove_file(path).and_then(|()| sync_directory(path)).map(|()| report).map_err(Into::into)
+        });
     match read {
         Ok(report) => {
             *timeline = restored;
@@ -342,14 +343,21 @@ impl<'a> Record<'a> {
         Ok(Record { kind, overflow: flags & OVERFLOW != 0, idle, source, time, value, extra, key })
     }
 
-    fn restore(&self, timeline: &mut Timeline, clock: &Clock, report: &mut Restored) -> Result<(), SnapshotError> {
+    fn restore(
+        &self,
+        timeline: &mut Timeline,
+        clock: &Clock,
+        report: &mut Restored,
+    ) -> Result<(), SnapshotError> {
         let away = moment::tenths(report.downtime);
         let Record { time, value, extra, .. } = *self;
         let base = Base { time, value, highest: f64::from_bits(extra) };
         let window = Window {
             opened: time,
             sum: value,
-            due: clock.moment.plus(((extra >> 32) as u32).saturating_sub(away).min(crate::absolute::WINDOW_TENTHS)),
+            due: clock
+                .moment
+                .plus(((extra >> 32) as u32).saturating_sub(away).min(crate::absolute::WINDOW_TENTHS)),
             records: extra as u32,
         };
         let state = match Kind::from_code(self.kind) {
@@ -408,3 +416,6 @@ impl Timeline {
         true
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -124,3 +124,6 @@ impl Table {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

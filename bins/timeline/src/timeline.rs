@@ -205,9 +205,10 @@ impl Timeline {
         }
         let suffix = format!("leela_overflow;kind={}", metric.kind.word());
         let part = String::from_utf8_lossy(first_part(metric.key)).into_owned();
-        for (text, last) in
-            [(format!("{part}.{suffix}"), false), (format!("leela.overflow;kind={}", metric.kind.word()), true)]
-        {
+        for (text, last) in [
+            (format!("{part}.{suffix}"), false),
+            (format!("leela.overflow;kind={}", metric.kind.word()), true),
+        ] {
             let Ok(emitted) = self.emitted_key(text.as_bytes()) else { continue };
             let id = match self.find_live(emitted.as_bytes(), clock) {
                 Some(id) => id,
@@ -334,3 +335,6 @@ impl Timeline {
         self.behind >= 1.0
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,7 +33,9 @@ impl Wheel {
     pub(crate) fn link(&mut self, slab: &mut Slab<Series>, id: u32) {
         let Some(series) = slab.get_mut(id) else { return };
         if let (State::Absolute(window), UNLINKED) = (&series.state, series.link) {
-            let list = &mut self.lists[(window.due.second() % SECONDS) as usize];
+            // The list of this second was taken already: what is due by now waits for the next.
+            let second = window.due.second().max(self.second + 1);
+            let list = &mut self.lists[(second % SECONDS) as usize];
             series.link = std::mem::replace(list, id);
         }
     }
