@@ -1,6 +1,7 @@
 //! What is known of one series: a line of the processor's cache.
 
 use common::metric::{Kind, Metric};
+use common::time::Time;
 
 use crate::absolute::Window;
 use crate::counters::{Counters, Reason};
@@ -9,7 +10,6 @@ use crate::index::NONE;
 use crate::moment::Moment;
 use crate::rate::Base;
 use crate::rules::Clock;
-use common::time::Time;
 
 /// Where the texts of a series stand in the arena.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -16,11 +16,11 @@ use crate::table::{BATCH, Table};
 use crate::wheel::Wheel;
 
 /// Windows the timer looks at in one [`Timeline::tick`].
-const WINDOWS_A_TICK: u32 = 2048;
+const WINDOWS_A_TICK: u32 = 1024;
 
 /// Series the search for idle ones looks at in one [`Timeline::tick`], and those it takes out.
 const LOOKS_A_TICK: u32 = 8192;
-const EXPIRED_A_TICK: u32 = 1024;
+const EXPIRED_A_TICK: u32 = 512;
 
 /// The search for idle series comes round so many times in a `ttl`.
 const ROUNDS_A_TTL: f64 = 8.0;

@@ -1,0 +1,36 @@
+//! leela-timeline(8): metrics in, events out.
+
+use std::process::ExitCode;
+
+use common::books::Books;
+use common::process::{self, Process};
+use hop::{Output, Turns, without_sockets};
+use leela_timeline::config::Config;
+use leela_timeline::service::{Ends, OUTPUT, Service};
+use leela_timeline::timeline::Timeline;
+use sockets::inherited::Inherited;
+
+/// Sources whose numbers are kept apart: inputs, over their instances.
+const SOURCES: usize = 64;
+
+fn main() -> ExitCode {
+    process::main(|config: Config, places| {
+        let (name, run) = (Config::NAME, &places.runtime_dir);
+        places.state_dir.prepare()?;
+        let mut inherited = Inherited::take().map_err(without_sockets)?;
+        let databus = inherited.databus(&run.timeline_databus()).map_err(without_sockets)?;
+        let multicast = inherited.databus(&run.timeline_multicast()).map_err(without_sockets)?;
+        inherited.finish().map_err(without_sockets)?;
+        let mut turns = Turns::new(process::stop_signal()?)?;
+        let books = Books::open(&run.books(name), name, SOURCES)?;
+        let output = Output::open(run, name, config.ring, &books, turns.registry(), OUTPUT)?;
+        let host = nix::unistd::gethostname()?;
+        let timeline = Timeline::new(config.rules(&host.to_string_lossy()));
+        let state = places.state_dir.file("timeline.state");
+        let ends = Ends { databus, multicast, directory: run.path().to_owned(), state };
+        let drain_timeout = config.drain_timeout.duration();
+        let service = Service::open(timeline, ends, books, output, turns.registry(), drain_timeout)?;
+        process::ready();
+        service.serve(&mut turns)
+    })
+}
