@@ -101,15 +101,10 @@ fn instruction(payload: &[u8], with: &mut With) -> Result<Instruction, QueryErro
     }
     let mode = cursor.at();
     if !cursor.eat(b"match ") {
-        return Err(QueryError::new(
-            {
-                let mut ahead = cursor;
-                ahead.word();
-                if ahead.at() == mode { cursor.next_token() } else { ahead.since(mode) }
-            },
-            "a proc has one mode, `match`",
-            "write `proc match LEN|REGEX PIPELINE;`",
-        ));
+        let word = cursor.word();
+        let spot = if word.is_empty() { cursor.next_token() } else { cursor.since(mode) };
+        let what = "a proc has one mode, `match`";
+        return Err(QueryError::new(spot, what, "write `proc match LEN|REGEX PIPELINE;`"));
     }
     let selector = regex(&mut cursor)?;
     if !cursor.eat_blank() {
