@@ -1,5 +1,11 @@
 //! leela-timeline(8): metrics in, events out.
 
+pub mod service;
+
+pub mod booked;
+pub mod config;
+pub mod peers;
+
 pub mod timeline;
 
 pub mod counters;
