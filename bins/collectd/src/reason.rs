@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use common::books::Label;
+
 macro_rules! reasons {
     ($($(#[$doc:meta])* $reason:ident = $name:literal,)*) => {
         /// Why something in a packet yields nothing.
@@ -20,6 +22,14 @@ macro_rules! reasons {
                 match self {
                     $(Reason::$reason => $name,)*
                 }
+            }
+        }
+
+        impl Label for Reason {
+            const NAMES: &'static [&'static str] = &[$($name,)*];
+
+            fn slot(self) -> usize {
+                self as usize
             }
         }
     };
