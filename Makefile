@@ -1,0 +1,35 @@
+# Thin: what each target does is one line. PREFIX and DESTDIR are for install.
+PREFIX ?= /usr
+DESTDIR ?=
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+.PHONY: up build test check bench fuzz sanitize install
+
+up: ## Build in release mode and run all processes in the foreground
+	@cargo build --release --workspace --bins && exec $(TARGET)/release/leela up
+
+build: ## Build in release mode
+	cargo build --release --workspace --bins
+
+test: ## Install what the tests need, where this user may, and run the whole suite
+	tests/services/install.sh
+	cargo build --workspace --bins
+	cargo test --workspace
+
+check: ## Format, lints, documents, units
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+	cargo build --workspace --bins && tests/units.sh $(TARGET)/debug
+
+bench: ## Measure; BENCH="hop live" chooses rows
+	cargo build --release --workspace --bins && cargo run --release -p bench -- $(BENCH)
+
+fuzz: ## Fuzz every parser for a minute each; SECONDS_EACH=3600 for longer
+	tests/fuzz/run.sh $(or $(SECONDS_EACH),60)
+
+sanitize: ## The modules with unsafe, under the address sanitizer (a nightly toolchain)
+	tests/sanitize.sh
+
+install: build ## Install programs, units, configuration and man pages
+	systemd/install.sh "$(TARGET)/release" "$(DESTDIR)" "$(PREFIX)"
