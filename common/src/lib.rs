@@ -11,6 +11,7 @@ pub mod query;
 pub mod runtime_dir;
 pub mod size;
 pub mod span;
+pub mod table;
 pub mod text;
 pub mod time;
 pub mod value;

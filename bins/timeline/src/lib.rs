@@ -22,8 +22,6 @@ mod series;
 
 mod table;
 
-mod arena;
-mod index;
-mod room;
-mod slab;
 mod wheel;
+
+use common::table::{arena, index, slab};

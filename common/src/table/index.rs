@@ -9,7 +9,7 @@ use hashbrown::HashTable;
 const SHARDS: usize = 256;
 
 /// No record has this number.
-pub(crate) const NONE: u32 = u32::MAX;
+pub const NONE: u32 = u32::MAX;
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
@@ -19,19 +19,26 @@ struct Entry {
 
 /// Hashes of texts and the numbers of the records that hold them. A number may stand under several hashes.
 #[derive(Debug)]
-pub(crate) struct Index {
+pub struct Index {
     shards: Box<[HashTable<Entry>; SHARDS]>,
 }
 
+impl Default for Index {
+    fn default() -> Index {
+        Index::new()
+    }
+}
+
 impl Index {
-    pub(crate) fn new() -> Index {
+    /// An index without an entry.
+    pub fn new() -> Index {
         Index { shards: Box::new(std::array::from_fn(|_| HashTable::new())) }
     }
 
     /// The first record that may have the text of this hash, or [`NONE`]. It reads no record, so that many
     /// lookups wait for memory at the same time.
     #[inline]
-    pub(crate) fn candidate(&self, hash: u64) -> u32 {
+    pub fn candidate(&self, hash: u64) -> u32 {
         let print = print(hash);
         self.shards[shard(hash)]
             .find(spread(print), |entry| entry.print == print)
@@ -39,21 +46,22 @@ impl Index {
     }
 
     /// The record of this hash that `is` says yes to.
-    pub(crate) fn find(&self, hash: u64, mut is: impl FnMut(u32) -> bool) -> Option<u32> {
+    pub fn find(&self, hash: u64, mut is: impl FnMut(u32) -> bool) -> Option<u32> {
         let print = print(hash);
         self.shards[shard(hash)]
             .find(spread(print), |entry| entry.print == print && is(entry.id))
             .map(|entry| entry.id)
     }
 
-    pub(crate) fn insert(&mut self, hash: u64, id: u32) {
+    /// Enters a record under a hash.
+    pub fn insert(&mut self, hash: u64, id: u32) {
         let print = print(hash);
         self.shards[shard(hash)]
             .insert_unique(spread(print), Entry { print, id }, |entry| spread(entry.print));
     }
 
     /// Takes the entry out; nothing happens when there is none.
-    pub(crate) fn remove(&mut self, hash: u64, id: u32) {
+    pub fn remove(&mut self, hash: u64, id: u32) {
         let print = print(hash);
         let table = &mut self.shards[shard(hash)];
         if let Ok(entry) = table.find_entry(spread(print), |entry| entry.print == print && entry.id == id) {

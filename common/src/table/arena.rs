@@ -3,20 +3,20 @@
 //! A cell is a multiple of 8 bytes. A chunk whose cells are all free gives its memory back, and any size may
 //! have it next, so that series that come and go do not leak, whatever the lengths of their keys.
 
-use crate::room::{Open, Room};
+use super::room::{Open, Room};
 
 const CHUNK_BYTES: usize = 1 << 16;
 const UNIT_BYTES: usize = 8;
 const CHUNK_UNITS: u32 = (CHUNK_BYTES / UNIT_BYTES) as u32;
 
 /// The longest text: a key as it is looked up, and the key as it is emitted behind it.
-pub(crate) const TEXT_BYTES_MAX: usize = 2 * common::key::KEY_BYTES_MAX;
+pub const TEXT_BYTES_MAX: usize = 2 * crate::key::KEY_BYTES_MAX;
 
 const SIZES: usize = TEXT_BYTES_MAX / UNIT_BYTES;
 
 /// Texts of at most [`TEXT_BYTES_MAX`] bytes; who stores one keeps its length.
 #[derive(Debug)]
-pub(crate) struct Arena {
+pub struct Arena {
     /// None is a chunk whose memory was given back.
     chunks: Vec<Option<Box<[u8; CHUNK_BYTES]>>>,
     rooms: Vec<Room>,
@@ -24,15 +24,22 @@ pub(crate) struct Arena {
     gone: Vec<u32>,
 }
 
+impl Default for Arena {
+    fn default() -> Arena {
+        Arena::new()
+    }
+}
+
 impl Arena {
-    pub(crate) fn new() -> Arena {
+    /// An arena without a text.
+    pub fn new() -> Arena {
         let open = (0..SIZES).map(|_| Open::default()).collect();
         Arena { chunks: Vec::new(), rooms: Vec::new(), open, gone: Vec::new() }
     }
 
     /// The text of `len` bytes at `at`.
     #[inline]
-    pub(crate) fn get(&self, at: u32, len: usize) -> &[u8] {
+    pub fn get(&self, at: u32, len: usize) -> &[u8] {
         match self.chunks.get((at / CHUNK_UNITS) as usize) {
             Some(Some(chunk)) => {
                 let start = (at % CHUNK_UNITS) as usize * UNIT_BYTES;
@@ -43,7 +50,7 @@ impl Arena {
     }
 
     /// Stores `first` and `second`, one behind the other.
-    pub(crate) fn insert(&mut self, first: &[u8], second: &[u8]) -> u32 {
+    pub fn insert(&mut self, first: &[u8], second: &[u8]) -> u32 {
         let units = units(first.len() + second.len());
         let number = self.open[units - 1].last().unwrap_or_else(|| self.grow(units));
         let room = &mut self.rooms[number as usize];
@@ -60,7 +67,7 @@ impl Arena {
     }
 
     /// Frees the text of `len` bytes at `at`.
-    pub(crate) fn remove(&mut self, at: u32, len: usize) {
+    pub fn remove(&mut self, at: u32, len: usize) {
         let units = units(len);
         let number = at / CHUNK_UNITS;
         let room = &mut self.rooms[number as usize];
@@ -95,8 +102,7 @@ impl Arena {
     }
 
     /// Chunks that have memory.
-    #[cfg(test)]
-    pub(crate) fn chunks(&self) -> usize {
+    pub fn chunks(&self) -> usize {
         self.chunks.iter().flatten().count()
     }
 }

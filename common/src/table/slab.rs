@@ -1,13 +1,13 @@
 //! Records of one size under numbers that stay: grown chunk by chunk, so that growth never moves one.
 
-use crate::room::{Open, Room};
+use super::room::{Open, Room};
 
 /// Records a chunk.
 const CHUNK: usize = 1024;
 
 /// Places for `T`; a place nobody has holds `T::default()`.
 #[derive(Debug)]
-pub(crate) struct Slab<T> {
+pub struct Slab<T> {
     /// None is a chunk whose memory was given back.
     chunks: Vec<Option<Box<[T; CHUNK]>>>,
     rooms: Vec<Room>,
@@ -15,26 +15,35 @@ pub(crate) struct Slab<T> {
     gone: Vec<u32>,
 }
 
+impl<T: Default + Clone> Default for Slab<T> {
+    fn default() -> Slab<T> {
+        Slab::new()
+    }
+}
+
 impl<T: Default + Clone> Slab<T> {
-    pub(crate) fn new() -> Slab<T> {
+    /// A slab without a record.
+    pub fn new() -> Slab<T> {
         Slab { chunks: Vec::new(), rooms: Vec::new(), open: Open::default(), gone: Vec::new() }
     }
 
     /// All numbers are below this.
-    pub(crate) fn end(&self) -> u32 {
+    pub fn end(&self) -> u32 {
         (self.chunks.len() * CHUNK) as u32
     }
 
     /// The record, or the default in a place nobody has; None where there is no memory.
-    pub(crate) fn get(&self, id: u32) -> Option<&T> {
+    pub fn get(&self, id: u32) -> Option<&T> {
         Some(&self.chunks.get(id as usize / CHUNK)?.as_ref()?[id as usize % CHUNK])
     }
 
-    pub(crate) fn get_mut(&mut self, id: u32) -> Option<&mut T> {
+    /// As [`Slab::get`], to change it.
+    pub fn get_mut(&mut self, id: u32) -> Option<&mut T> {
         Some(&mut self.chunks.get_mut(id as usize / CHUNK)?.as_mut()?[id as usize % CHUNK])
     }
 
-    pub(crate) fn insert(&mut self, record: T) -> u32 {
+    /// Puts a record in; gives its number, which stays until it is removed.
+    pub fn insert(&mut self, record: T) -> u32 {
         let number = self.open.last().unwrap_or_else(|| self.grow());
         let room = &mut self.rooms[number as usize];
         let place = room.take();
@@ -47,7 +56,7 @@ impl<T: Default + Clone> Slab<T> {
     }
 
     /// Takes the record out; its number may be given to another.
-    pub(crate) fn remove(&mut self, id: u32) -> T {
+    pub fn remove(&mut self, id: u32) -> T {
         let record = self.get_mut(id).map(std::mem::take).expect("a record that is there is removed once");
         let number = id / CHUNK as u32;
         let room = &mut self.rooms[number as usize];
@@ -83,8 +92,7 @@ impl<T: Default + Clone> Slab<T> {
     }
 
     /// Chunks that have memory.
-    #[cfg(test)]
-    pub(crate) fn chunks(&self) -> usize {
+    pub fn chunks(&self) -> usize {
         self.chunks.iter().flatten().count()
     }
 }

@@ -2,7 +2,7 @@
 
 /// Equal places, numbered from 0; freed ones are taken again first.
 #[derive(Debug)]
-pub(crate) struct Room {
+pub(super) struct Room {
     places: u16,
     taken: u16,
     /// Places from here on were never taken.
@@ -11,20 +11,20 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    pub(crate) fn new(places: u16) -> Room {
+    pub(super) fn new(places: u16) -> Room {
         Room { places, taken: 0, fresh: 0, free: Vec::new() }
     }
 
-    pub(crate) fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.taken == self.places
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.taken == 0
     }
 
     /// A place nobody has; the room must not be full.
-    pub(crate) fn take(&mut self) -> u16 {
+    pub(super) fn take(&mut self) -> u16 {
         debug_assert!(!self.is_full());
         self.taken += 1;
         self.free.pop().unwrap_or_else(|| {
@@ -34,7 +34,7 @@ impl Room {
     }
 
     /// The place is nobody's again; it must be a taken one.
-    pub(crate) fn give_back(&mut self, place: u16) {
+    pub(super) fn give_back(&mut self, place: u16) {
         debug_assert!(place < self.fresh && !self.free.contains(&place));
         self.taken -= 1;
         self.free.push(place);
@@ -45,26 +45,26 @@ impl Room {
 ///
 /// Room numbers are the owner's; it keeps what is in them.
 #[derive(Debug, Default)]
-pub(crate) struct Open(Vec<u32>);
+pub(super) struct Open(Vec<u32>);
 
 impl Open {
     /// The room to take the next place in.
-    pub(crate) fn last(&self) -> Option<u32> {
+    pub(super) fn last(&self) -> Option<u32> {
         self.0.last().copied()
     }
 
-    pub(crate) fn add(&mut self, number: u32) {
+    pub(super) fn add(&mut self, number: u32) {
         self.0.push(number);
     }
 
     /// The last room is full now.
-    pub(crate) fn drop_last(&mut self) {
+    pub(super) fn drop_last(&mut self) {
         self.0.pop();
     }
 
     /// True when the empty room `number` was struck off and its memory can go: one room always stays, so that
     /// a single series that comes and goes does not allocate each time.
-    pub(crate) fn strike(&mut self, number: u32) -> bool {
+    pub(super) fn strike(&mut self, number: u32) -> bool {
         if self.0.len() < 2 {
             return false;
         }
