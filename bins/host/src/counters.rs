@@ -19,7 +19,7 @@ counters! {
         /// Metrics that cannot be passed on, by reason.
         refused: Family<Reason>,
         /// What could not be read, by what it is.
-        unreadable: Family<Area>,
+        unread: Family<Area>,
         /// Names of mounts, interfaces and the like in which characters were replaced.
         replaced: u64,
     }

@@ -13,7 +13,8 @@ use crate::counters::Area;
 use crate::round::Round;
 
 /// Families of counters: the last word of the family's name, and the tag that its labels become.
-const FAMILIES: [(&str, &str); 3] = [("refused", "reason"), ("dropped", "reason"), ("unreadable", "what")];
+const FAMILIES: [(&str, &str); 4] =
+    [("refused", "reason"), ("dropped", "reason"), ("unreadable", "reason"), ("unread", "what")];
 
 /// Counters whose name ends in one of these words say how many there are now.
 const LEVELS: [&str; 6] = ["waiting", "open", "series", "peers", "clients", "procs"];
@@ -149,7 +150,8 @@ mod tests {
             ("dropped.ring_full", ("dropped", Some(("reason", "ring_full"))), false),
             ("datagrams_refused.form", ("datagrams_refused", Some(("reason", "form"))), false),
             ("databus.refused.form", ("databus.refused", Some(("reason", "form"))), false),
-            ("unreadable.books", ("unreadable", Some(("what", "books"))), false),
+            ("unreadable.version", ("unreadable", Some(("reason", "version"))), false),
+            ("unread.books", ("unread", Some(("what", "books"))), false),
             ("passed.gauge", ("passed.gauge", None), false),
             ("refused.series", ("refused", Some(("reason", "series"))), false),
             ("series", ("series", None), true),
@@ -216,6 +218,6 @@ mod tests {
                 "gauge leela.udp.ring.waiting;to=peers 4",
             ]
         );
-        assert_eq!((counters.unreadable.total(), counters.unreadable.get(Area::Books)), (1, 1));
+        assert_eq!((counters.unread.total(), counters.unread.get(Area::Books)), (1, 1));
     }
 }

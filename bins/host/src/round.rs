@@ -79,7 +79,7 @@ impl<'a> Round<'a> {
 
     /// Books that `what` could not be read; logs it in the first of the rounds in which it cannot.
     pub(crate) fn unreadable(&mut self, area: Area, what: impl Display, error: impl Display) {
-        self.books.counters.unreadable.add(area);
+        self.books.counters.unread.add(area);
         let what = what.to_string();
         if !self.faults.before.contains(&what) && !self.faults.now.contains(&what) {
             tracing::warn!(what, %error, "cannot be read, it is left out");
@@ -171,6 +171,6 @@ pub(crate) mod tests {
             assert_eq!(round.read(Area::Load, "/proc/loadavg", Err::<u8, _>("gone")), None);
             round.unreadable(Area::Load, "/proc/loadavg", "gone");
         });
-        assert_eq!(counters.unreadable.get(Area::Load), 2);
+        assert_eq!(counters.unread.get(Area::Load), 2);
     }
 }

@@ -1,5 +1,7 @@
 //! leela-host as it runs: what comes out at the timeline's end.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::collections::BTreeMap;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command};

@@ -123,7 +123,7 @@ fn the_files_of_the_kernel_become_metrics() {
             "counter host.network.tx_drops;interface=eth0 4",
         ]
     );
-    assert_eq!((counters.unreadable.total(), counters.unreadable.get(Area::Device)), (1, 1));
+    assert_eq!((counters.unread.total(), counters.unread.get(Area::Device)), (1, 1));
 
     fs::write(dir.path().join("proc/stat"), STAT.replace("cpu  100 0 50 1000", "cpu  101 0 51 1002"))
         .unwrap();
@@ -149,7 +149,7 @@ fn what_is_not_there_is_left_out_and_counted() {
     let (metrics, counters) = round_of(|round| machine(&dir).read(round));
     assert_eq!(metrics.len(), 4);
     for area in [Area::Cpu, Area::Memory, Area::Uptime, Area::Mount, Area::Device, Area::Network] {
-        assert_eq!(counters.unreadable.get(area), 1, "{area:?}");
+        assert_eq!(counters.unread.get(area), 1, "{area:?}");
     }
 }
 
@@ -174,7 +174,7 @@ fn a_mounted_directory_has_its_space_and_a_mounted_file_has_none() {
     assert_eq!(value("used") + value("free"), value("total"));
     assert!(value("available") <= value("free"));
     assert!(metrics.iter().all(|metric| !metric.contains("keep")), "{metrics:?}");
-    assert_eq!(counters.unreadable.get(Area::Mount), 1);
+    assert_eq!(counters.unread.get(Area::Mount), 1);
 
     machine.skip_mounts = vec![format!("{}*", dir.path().display()), "/gone/for/good".to_owned()];
     assert_eq!(round_of(|round| machine.mounts(round)).0, Vec::<String>::new());
