@@ -183,6 +183,8 @@ impl AuthFile {
             Err(_) if self.failing => Refresh::Unchanged,
             Err(error) => {
                 self.failing = true;
+                // So that the end of it is told as well, be the file what it was.
+                self.stamp = None;
                 Refresh::Failed(error)
             }
         }
@@ -245,13 +247,17 @@ mod tests {
         assert_eq!((file.users().len(), bad.len(), bad[0].line), (2, 1, 3));
         assert!(matches!(file.refresh(Time::from_secs(1_002)), Refresh::Unchanged));
 
-        // Taken away it is said once, and the users stay.
+        // Taken away it is said once, and the users stay; that it is back is said though nothing in it is new.
+        fs::hard_link(&path, dir.path().join("kept")).unwrap();
         fs::remove_file(&path).unwrap();
         assert!(matches!(file.refresh(Time::from_secs(1_003)), Refresh::Failed(_)));
         assert!(matches!(file.refresh(Time::from_secs(1_004)), Refresh::Unchanged));
         assert_eq!(file.users().len(), 2);
-        write("carol: secret");
+        fs::hard_link(dir.path().join("kept"), &path).unwrap();
+        assert!(matches!(file.refresh(Time::from_secs(1_004)), Refresh::Unchanged));
         assert!(matches!(file.refresh(Time::from_secs(1_005)), Refresh::Read(_)));
+        write("carol: secret");
+        assert!(matches!(file.refresh(Time::from_secs(1_006)), Refresh::Read(_)));
         assert!(file.users().get(b"alice").is_none() && file.users().get(b"carol").is_some());
 
         // The clock goes back an hour.
