@@ -99,7 +99,7 @@ impl Machine {
         let Some(text) = round.read(Area::Mount, path.display(), read) else { return };
         let (mounts, bad) = disk::mounts(&text);
         for line in bad {
-            round.unreadable(Area::Mount, path.display(), format_args!("{line:?}"));
+            round.unread(Area::Mount, path.display(), format_args!("{line:?}"));
         }
         for mount in mounts {
             let label = mount.to_string_lossy();

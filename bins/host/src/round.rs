@@ -78,7 +78,7 @@ impl<'a> Round<'a> {
     }
 
     /// Books that `what` could not be read; logs it in the first of the rounds in which it cannot.
-    pub(crate) fn unreadable(&mut self, area: Area, what: impl Display, error: impl Display) {
+    pub(crate) fn unread(&mut self, area: Area, what: impl Display, error: impl Display) {
         self.books.counters.unread.add(area);
         let what = what.to_string();
         if !self.faults.before.contains(&what) && !self.faults.now.contains(&what) {
@@ -94,7 +94,7 @@ impl<'a> Round<'a> {
         what: impl Display,
         result: Result<T, E>,
     ) -> Option<T> {
-        result.map_err(|error| self.unreadable(area, what, error)).ok()
+        result.map_err(|error| self.unread(area, what, error)).ok()
     }
 
     /// Ends: tells which faults are over.
@@ -169,7 +169,7 @@ pub(crate) mod tests {
         let (_, counters) = round_of(|round| {
             assert_eq!(round.read(Area::Load, "/proc/loadavg", Ok::<_, &str>(5)), Some(5));
             assert_eq!(round.read(Area::Load, "/proc/loadavg", Err::<u8, _>("gone")), None);
-            round.unreadable(Area::Load, "/proc/loadavg", "gone");
+            round.unread(Area::Load, "/proc/loadavg", "gone");
         });
         assert_eq!(counters.unread.get(Area::Load), 2);
     }
