@@ -129,7 +129,8 @@ impl Service {
         let mut tick_at = self.start;
         loop {
             let next_try = self.output.next_try();
-            let until = if self.readable { Instant::now() } else { next_try.map_or(tick_at, |at| at.min(tick_at)) };
+            let until =
+                if self.readable { Instant::now() } else { next_try.map_or(tick_at, |at| at.min(tick_at)) };
             let turn = turns.next_turn(Some(until))?;
             if let Some(signal) = turn.stop {
                 tracing::info!(signal, "stopping");
@@ -163,7 +164,8 @@ impl Service {
     fn register(&mut self, now: Instant) -> io::Result<()> {
         let mut buffer = [0; REGISTRATION_BYTES_MAX];
         for _ in 0..REGISTRATIONS_A_TURN {
-            let Some(registration) = registration::receive(&self.multicast, &self.directory, &mut buffer)? else {
+            let Some(registration) = registration::receive(&self.multicast, &self.directory, &mut buffer)?
+            else {
                 break;
             };
             let joined = registration
@@ -301,10 +303,12 @@ impl Service {
     }
 
     fn commit(&mut self, now: Instant) {
-        let time = Time::now();
-        for Refused { reason, text } in self.refused.drain(..) {
-            let refusal = Refusal { time, peer: "timeline.databus", reason: reason.word(), text: &text, offset: 0 };
-            self.books.refuse(&refusal);
+        if !self.refused.is_empty() {
+            let time = Time::now();
+            for Refused { reason, text } in self.refused.drain(..) {
+                let (reason, text) = (reason.word(), text.as_slice());
+                self.books.refuse(&Refusal { time, peer: "timeline.databus", reason, text, offset: 0 });
+            }
         }
         self.book();
         self.output.commit(&mut self.books, now, |_| {});
@@ -363,7 +367,9 @@ fn unreadable(error: RecordError) -> DatagramRefusal {
 }
 
 fn is_sound(note: &Note<'_>) -> bool {
-    key::parse(note.key).is_ok() && note.json.len() <= Note::JSON_BYTES_MAX && std::str::from_utf8(note.json).is_ok()
+    key::parse(note.key).is_ok()
+        && note.json.len() <= Note::JSON_BYTES_MAX
+        && std::str::from_utf8(note.json).is_ok()
 }
 
 /// Takes up the state that the predecessor saved; gives the absolute records in it.
