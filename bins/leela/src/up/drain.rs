@@ -1,0 +1,110 @@
+//! The end of an instance: inputs, then the timeline, then consumers, so that what was taken in arrives.
+
+use std::time::{Duration, Instant};
+
+use common::exit::Exit;
+use nix::sys::signal::Signal;
+
+use super::child::{Child, seconds};
+use super::services::Role;
+use super::summary::{self, Ledger};
+use super::supervisor::Supervisor;
+
+/// When the processes of each role have to be gone: the inputs' and the timeline's own `drain_timeout` is 0.5 s.
+const GONE_BY: [(Role, Duration); 3] = [
+    (Role::Input, Duration::from_millis(700)),
+    (Role::Timeline, Duration::from_millis(1300)),
+    (Role::Consumer, Duration::from_millis(1800)),
+];
+/// How long a process that was killed may take to be gone.
+const KILLED_WITHIN: Duration = Duration::from_millis(150);
+/// A stop that comes sooner than this after the first is the first once more: `timeout` and others signal both
+/// the process and its group.
+const AGAIN_AFTER: Duration = Duration::from_millis(200);
+/// How often to look whether a queue is empty: nothing wakes us for that.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+
+impl Supervisor {
+    /// Ends all processes in order and says what came in and where it went. Exits 75 when any had to be killed.
+    pub(super) fn drain(mut self, signal: Signal, before: &Ledger) -> anyhow::Result<()> {
+        let say = self.common.say;
+        let start = Instant::now();
+        // The shell has echoed ^C.
+        say.line(&format!("\n{signal}: draining"));
+        let mut at_once = false;
+        let mut killed = Vec::new();
+        // A stopped process cannot drain.
+        self.each(|_| true, Signal::SIGCONT)?;
+        for (role, by) in GONE_BY {
+            let of_role = |child: &Child| child.service.role == role;
+            let deadline = start + by;
+            if !at_once {
+                at_once = self.wait_for_queue(role, start, deadline)?;
+            }
+            if !at_once {
+                self.each(of_role, Signal::SIGTERM)?;
+                at_once = self.wait_until_gone(of_role, start, deadline)?;
+            }
+            let left = self.children.iter().filter(|child| child.is_running() && (at_once || of_role(child)));
+            let left: Vec<&str> = left.map(|child| child.service.name).collect();
+            if !left.is_empty() {
+                killed.extend(left.iter().copied());
+                self.each(|child| left.contains(&child.service.name), Signal::SIGKILL)?;
+                let gone_by = Instant::now() + KILLED_WITHIN;
+                self.wait_until_gone(|child| left.contains(&child.service.name), start, gone_by)?;
+            }
+        }
+        self.finish(before, start, at_once, &killed)
+    }
+
+    fn finish(self, before: &Ledger, start: Instant, at_once: bool, killed: &[&str]) -> anyhow::Result<()> {
+        let say = self.common.say;
+        let after = Ledger::read(&self.common.place.run);
+        let unread: Vec<(&str, u64)> =
+            self.children.into_iter().map(|child| (child.service.name, child.close())).collect();
+        say.line(&summary::line(before, &after, &unread));
+        if killed.is_empty() {
+            say.line(&format!("ended in order after {}", seconds(start.elapsed())));
+            return Ok(());
+        }
+        let why = if at_once { "asked to end at once" } else { "not drained in time" };
+        Err(Exit::TempFail.error(format_args!("{why}: killed {}", killed.join(", "))))
+    }
+
+    /// Waits until what was sent to the processes of this role is read; not for one that does not read.
+    fn wait_for_queue(&mut self, role: Role, start: Instant, deadline: Instant) -> anyhow::Result<bool> {
+        loop {
+            let queued = self
+                .children
+                .iter()
+                .any(|child| child.service.role == role && child.is_ready() && child.handover.queued());
+            let now = Instant::now();
+            // Half of its time is for its own draining.
+            if !queued || now + Duration::from_millis(300) >= deadline {
+                return Ok(false);
+            }
+            if self.turn(Some(now + LOOK_EVERY), true)?.is_some() && start.elapsed() >= AGAIN_AFTER {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// True when it was asked once more to stop.
+    fn wait_until_gone(
+        &mut self,
+        of: impl Fn(&Child) -> bool,
+        start: Instant,
+        deadline: Instant,
+    ) -> anyhow::Result<bool> {
+        while self.children.iter().any(|child| child.is_running() && of(child)) && Instant::now() < deadline {
+            if self.turn(Some(deadline), true)?.is_some() && start.elapsed() >= AGAIN_AFTER {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn each(&self, of: impl Fn(&Child) -> bool, signal: Signal) -> anyhow::Result<()> {
+        self.children.iter().filter(|child| of(child)).try_for_each(|child| child.signal(signal))
+    }
+}
