@@ -2,15 +2,23 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
+use common::span::Span;
 
+use crate::check::Check;
+use crate::completion::Completion;
+use crate::query::Query;
+use crate::refused::Refused;
+use crate::send::Send;
+use crate::status::Status;
+use crate::tail::Tail;
 use crate::up::Up;
 
-/// Feed, watch and ask an instance of Leela.
+/// Feed, watch and ask an instance of Leela
 #[derive(Parser, Debug)]
-#[command(name = "leela", version, about)]
+#[command(name = "leela", version, about, max_term_width = 110, after_help = EXAMPLES, disable_help_subcommand = true)]
 pub struct Cli {
-    /// The instance's directory [default: $LEELA_RUNTIME_DIR, ./.leela/run if there, /run/leela]
+    /// The instance's runtime directory [default: $LEELA_RUNTIME_DIR, ./.leela/run if there, /run/leela]
     #[arg(long, value_name = "DIR", global = true)]
     pub runtime_dir: Option<PathBuf>,
     /// What to do.
@@ -18,9 +26,47 @@ pub struct Cli {
     pub command: Command,
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  leela up
+      run all processes here, in the foreground
+  leela send gauge room.temp 21.5
+  leela tail '^room'
+  leela query 'SELECT window 5 (mean) FROM ^room'
+  leela status
+
+Exit status: 0, 1 no or not in time, 64 usage, 65 input or query wrong, 69 not running, 70 fault, 74 input/output,
+75 try again, 77 permission, 78 configuration
+Manual: leela(1)";
+
 /// The commands.
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// Run all processes here, in the foreground
     Up(Up),
+    /// Send metrics
+    Send(Send),
+    /// Print events as they happen
+    Tail(Tail),
+    /// Run a query and print what it answers, as it happens
+    Query(Query),
+    /// Say what came in, where it went, and whether the books balance
+    Status(Status),
+    /// Show the last refused inputs, and what is wrong with them
+    Refused(Refused),
+    /// Check all configuration files
+    Check(Check),
+    /// Print the completion of commands and options for a shell
+    Completion(Completion),
+}
+
+/// When a command that prints events ends.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Limits {
+    /// End after N events
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+    /// End after this long (500ms, 30s, 5m); with 1 when fewer than N events came, or none
+    #[arg(long, value_name = "SPAN")]
+    pub timeout: Option<Span>,
 }

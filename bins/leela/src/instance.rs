@@ -2,8 +2,10 @@
 
 use std::env;
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 
+use common::exit::Exit;
 use common::runtime_dir::RuntimeDir;
 
 /// An instance, and whether somebody chose it.
@@ -24,6 +26,41 @@ impl Instance {
         let given = flag.map(Path::to_owned).or(env);
         Ok(Instance { runtime_dir: RuntimeDir::choose(flag)?, given })
     }
+
+    /// What an error at one of the instance's sockets means to its user, with the way out.
+    pub(crate) fn unreached(&self, socket: &Path, process: &str, error: &io::Error) -> anyhow::Error {
+        let name = socket.file_name().unwrap_or(socket.as_os_str()).display();
+        match error.kind() {
+            _ if is_absent(error) => self.absent(format_args!("leela-{process} does not listen at {name}")),
+            io::ErrorKind::WouldBlock => Exit::TempFail.error(format_args!(
+                "{name} is full: leela-{process} is behind; try again, or see `leela status`"
+            )),
+            io::ErrorKind::PermissionDenied => {
+                Exit::NoPerm.error(format_args!("{name}: {error}; join the group leela"))
+            }
+            _ => Exit::IoErr.error(format_args!("{name}: {error}")),
+        }
+    }
+
+    /// Nothing of the instance is there; `what` says what was looked for.
+    pub(crate) fn absent(&self, what: impl fmt::Display) -> anyhow::Error {
+        Exit::Unavailable.error(format_args!(
+            "{what}; start it with `leela up` or `systemctl start leela.target`, or choose another instance with \
+             --runtime-dir"
+        ))
+    }
+}
+
+/// True when the error says that nobody listens at a socket.
+pub(crate) fn is_absent(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::NotConnected
+            | io::ErrorKind::BrokenPipe
+    )
 }
 
 /// `instance /run/leela`, as errors begin.

@@ -1,19 +1,77 @@
-//! leela(1): the operator's command.
+//! leela(1): the operator's command. One module a command; what they share comes first.
 
 pub mod cli;
 pub mod instance;
+mod output;
+mod points;
+mod spot;
+mod utc;
+mod wait;
+
+pub mod check;
+pub mod completion;
+pub mod query;
+pub mod refused;
+pub mod send;
+pub mod status;
+pub mod tail;
 pub mod up;
 
+use std::io;
+use std::process::ExitCode;
+
 use clap::Parser as _;
+use common::exit::{self, Exit};
 
 use cli::{Cli, Command};
 use instance::Instance;
 
-/// Parses the command line and does what it says.
-pub fn run() -> anyhow::Result<()> {
-    let cli = Cli::parse();
-    let instance = Instance::choose(cli.runtime_dir.as_deref())?;
-    match &cli.command {
-        Command::Up(up) => up::run(up, &instance),
+/// Parses the command line, does what it says, and tells an error once.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    match run(&cli) {
+        Ok(()) => Exit::Ok.into(),
+        Err(error) if exit::is_broken_pipe(&error) => Exit::Ok.into(),
+        Err(error) => {
+            output::say(format_args!("{error:#}"));
+            Exit::of(&error).into()
+        }
     }
+}
+
+fn run(cli: &Cli) -> anyhow::Result<()> {
+    if let Command::Completion(completion) = &cli.command {
+        return completion::run(completion);
+    }
+    let instance = Instance::choose(cli.runtime_dir.as_deref())?;
+    let result = match &cli.command {
+        // It makes an instance where none is, and says which.
+        Command::Up(up) => return up::run(up, &instance),
+        Command::Send(send) => send::run(send, &instance),
+        Command::Tail(tail) => tail::run(tail, &instance),
+        Command::Query(query) => query::run(query, &instance),
+        Command::Status(status) => status::run(status, &instance),
+        Command::Refused(refused) => refused::run(refused, &instance),
+        Command::Check(check) => check::run(check),
+        Command::Completion(_) => Ok(()),
+    };
+    result.map_err(|error| error.context(instance.to_string()))
+}
+
+/// Prints clap's error, help or version; its own exit status for a wrong usage is 2.
+fn usage(error: &clap::Error) -> ExitCode {
+    match (error.print(), error.use_stderr()) {
+        (Ok(()), true) => Exit::Usage.into(),
+        (Ok(()), false) => Exit::Ok.into(),
+        (Err(error), _) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Ok.into(),
+        (Err(_), _) => Exit::IoErr.into(),
+    }
+}
+
+/// Flushes standard output; to be called before waiting.
+pub(crate) fn flush(out: &mut impl io::Write) -> anyhow::Result<()> {
+    out.flush().map_err(|error| anyhow::Error::new(error).context("printing"))
 }

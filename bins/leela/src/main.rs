@@ -2,14 +2,6 @@
 
 use std::process::ExitCode;
 
-use common::exit::Exit;
-
 fn main() -> ExitCode {
-    match leela::run() {
-        Ok(()) => Exit::Ok.into(),
-        Err(error) => {
-            eprintln!("leela: {error:#}");
-            Exit::of(&error).into()
-        }
-    }
+    leela::main()
 }

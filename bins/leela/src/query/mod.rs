@@ -1,0 +1,109 @@
+//! `leela query`: a proc in leela-dmproc, and what it answers.
+
+mod asked;
+mod session;
+
+use std::time::{Duration, Instant};
+
+use clap::Args;
+
+use crate::cli::Limits;
+use crate::instance::Instance;
+use crate::output::{self, Output};
+use crate::points::Points;
+use crate::wait::{Wait, Woke};
+use asked::Asked;
+use session::{Heard, Session};
+
+/// Run a query and print what it answers, as it happens.
+#[derive(Args, Debug)]
+#[command(
+    after_help = EXAMPLES,
+    override_usage = "leela query [OPTIONS] STATEMENT\n       leela query [OPTIONS] PIPELINE REGEX"
+)]
+pub struct Query {
+    /// `SELECT <pipeline> FROM <regex>`, or the pipeline and the regex as two arguments
+    #[arg(value_names = ["STATEMENT | PIPELINE", "REGEX"], num_args = 1..=2, required = true)]
+    words: Vec<String>,
+    #[command(flatten)]
+    limits: Limits,
+    #[command(flatten)]
+    output: Output,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  leela query 'SELECT window 5 (mean) FROM ^room'
+  leela query 'mean | (* 100) | [> 50]' '^cpu\\.'
+  leela query --count 1 --timeout 30s '[> 0.9]' '^disk\\.' && echo 'a disk is nearly full'
+  leela query -o csv 'SELECT id FROM ^web;' > web.csv
+
+Exit status: 0, 1 not in time, 65 the query is wrong, 69 leela-dmproc is not running";
+
+const BACKOFF_FIRST: Duration = Duration::from_millis(20);
+const BACKOFF_LAST: Duration = Duration::from_secs(1);
+
+/// Prints what the query answers until it has enough.
+pub fn run(query: &Query, instance: &Instance) -> anyhow::Result<()> {
+    let asked = Asked::parse(&query.words)?;
+    let path = instance.runtime_dir.dmproc_proc();
+    let mut wait = Wait::new(query.limits.timeout)?;
+    let session = Session::open(&path, &asked, &wait);
+    let mut session = Some(session.map_err(|error| instance.unreached(&path, "dmproc", &error))?);
+    let mut points = Points::new(query.output.form(), output::out())?;
+    let (mut backoff, mut next) = (BACKOFF_FIRST, None);
+    let ended = loop {
+        let heard = match &mut session {
+            Some(session) => session.read(|event| {
+                // What is beyond the count is read and not printed.
+                if !query.limits.reached(points.printed) {
+                    points.event(event)?;
+                }
+                Ok(())
+            })?,
+            None => Heard::Nothing,
+        };
+        crate::flush(points.out())?;
+        if query.limits.reached(points.printed) {
+            break Ok(());
+        }
+        match heard {
+            Heard::Nothing => {}
+            Heard::Events => {
+                wait.over();
+                backoff = BACKOFF_FIRST;
+            }
+            Heard::Refused(reason) => return Err(asked.refused(reason)),
+            Heard::End => {
+                session = None;
+                output::say("leela-dmproc went away; waiting for it");
+                next = Some(Instant::now() + backoff);
+            }
+        }
+        let now = Instant::now();
+        if next.is_some_and(|next| next <= now) {
+            match Session::open(&path, &asked, &wait) {
+                Ok(opened) => {
+                    (session, next) = (Some(opened), None);
+                    output::say("leela-dmproc is back; windows begin anew");
+                }
+                Err(_) => next = Some(now + backoff),
+            }
+            // It may go away again at once, so that only events say that all is well.
+            backoff = (backoff * 2).min(BACKOFF_LAST);
+            continue;
+        }
+        let what = match &session {
+            Some(session) if session.runs() => "events",
+            _ => "leela-dmproc",
+        };
+        match wait.wait(next, what)? {
+            Woke::Due => {}
+            woke => break query.limits.end(woke, points.printed),
+        }
+    };
+    if let Some(session) = session {
+        session.close();
+    }
+    ended
+}
