@@ -1,1 +1,24 @@
-//! The checks and the harness.
+//! What Leela promises is tested through the real binaries: this is what such a test stands on.
+//!
+//! - [`Sandbox`]: a directory and its processes, of one test alone; all of it goes when the test ends.
+//! - [`Process`]: one of Leela's programs, ready when [`Sandbox::start`] returns.
+//! - [`Recorder`]: a consumer that is registered with the timeline, and counts what it gets.
+//! - [`Reader`]: the test in a process's place, at its socket.
+//! - [`Load`] and [`Databus`]: numbered metrics at a stated rate, as text or in the binary form.
+//! - [`wait_until`]: the one way to wait: on a condition, with a deadline.
+
+mod binary;
+mod load;
+mod process;
+mod reader;
+mod recorder;
+mod sandbox;
+mod wait;
+
+pub use binary::{binary, workspace};
+pub use load::{Databus, Load, Running, numbered};
+pub use process::Process;
+pub use reader::{Reader, Record};
+pub use recorder::{Kept, Recorder, Tally};
+pub use sandbox::Sandbox;
+pub use wait::{DEADLINE, alone, wait_for, wait_until};

@@ -1,0 +1,66 @@
+//! The promises of every parser: one function each, which takes any bytes and panics where a promise is broken.
+//!
+//! A fuzz target (`tests/fuzz/fuzz_targets/<name>.rs`) is one line that calls its check; `tests/replay` runs the
+//! committed corpus and every past crash through the checks again, under plain `cargo test`.
+
+mod collectd;
+mod config;
+mod files;
+mod frame;
+mod query;
+mod text;
+mod timeline;
+mod wire;
+
+pub use collectd::{collectd, types_db, users};
+pub use config::config;
+pub use files::{books, ring};
+pub use frame::{frame, registration};
+pub use query::{answer, pipeline, proc, statement};
+pub use text::{key, legacy, number, span, text};
+pub use timeline::{state, timeline};
+pub use wire::wire;
+
+/// Every check with its name, which is also its fuzz target's and its corpus's.
+pub const ALL: [(&str, fn(&[u8])); 21] = [
+    ("answer", answer),
+    ("books", books),
+    ("collectd", collectd),
+    ("config", config),
+    ("frame", frame),
+    ("key", key),
+    ("legacy", legacy),
+    ("number", number),
+    ("pipeline", pipeline),
+    ("proc", proc),
+    ("registration", registration),
+    ("ring", ring),
+    ("span", span),
+    ("state", state),
+    ("statement", statement),
+    ("text", text),
+    ("timeline", timeline),
+    ("types_db", types_db),
+    ("users", users),
+    ("wire", wire),
+    ("wants", frame::wants),
+];
+
+/// A place for files that are read by path, in memory where the system has such a directory.
+fn scratch() -> tempfile::TempDir {
+    let memory = std::path::Path::new("/dev/shm");
+    let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    made.expect("a temporary directory can be made")
+}
+
+/// Calls `with` with the path of a file that holds `bytes`; one directory serves a whole thread.
+fn in_file<T>(bytes: &[u8], with: impl FnOnce(&std::path::Path) -> T) -> T {
+    thread_local! {
+        static DIRECTORY: tempfile::TempDir = scratch();
+    }
+    DIRECTORY.with(|directory| {
+        let path = directory.path().join("file");
+        std::fs::write(&path, bytes).expect("a temporary file can be written");
+        with(&path)
+    })
+}

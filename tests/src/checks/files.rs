@@ -1,0 +1,145 @@
+//! Files that outlive a process: they may be damaged, or another's.
+
+use std::path::Path;
+
+use common::books::{Admission, Books, CARRIED_WORDS, Family, Label, Snapshot};
+use common::counters;
+use common::wire::{Content, Header};
+use sockets::peer::{CONTENTS, Wants};
+use sockets::ring::{BYTES_MIN, Ring, RingFile};
+
+use super::scratch;
+
+#[derive(Clone, Copy, Debug)]
+enum Reason {
+    Length,
+    Value,
+}
+
+impl Label for Reason {
+    const NAMES: &'static [&'static str] = &["length", "value"];
+
+    fn slot(self) -> usize {
+        self as usize
+    }
+}
+
+counters! {
+    /// The counters of a small process.
+    struct Counters {
+        /// All.
+        received: u64,
+        /// Of these, the bad ones.
+        refused: Family<Reason>,
+    }
+}
+
+/// The first `bytes` bytes of a file: those given, then the same again and again, or zeros.
+fn stretched(given: &[u8], bytes: usize, again: bool) -> Vec<u8> {
+    if again && !given.is_empty() {
+        return given.iter().copied().cycle().take(bytes).collect();
+    }
+    let mut file = given.to_vec();
+    file.resize(bytes, 0);
+    file
+}
+
+/// As many bytes as books with this header have; `None` where that is out of range.
+fn books_bytes(given: &[u8]) -> Option<usize> {
+    let word = |at: usize| Some(u64::from_ne_bytes(*given.get(at * 8..)?.first_chunk()?));
+    let (slots, rows) = (usize::try_from(word(8)?).ok()?, usize::try_from(word(9)?).ok()?);
+    if slots > 64 || rows > 64 {
+        return None;
+    }
+    let bank = slots + CARRIED_WORDS + rows * 6;
+    Some((64 + 1 + 2 * bank) * 8 + slots * 64 + 256 * 512)
+}
+
+/// Books: any file is read or refused, what is read can be shown, and a process can go on with it. The first byte
+/// says whether the file is as given, or stretched to the length that its header tells.
+pub fn books(bytes: &[u8]) {
+    let Some((how, given)) = bytes.split_first() else { return };
+    let length = if how % 4 == 0 { None } else { books_bytes(given) };
+    let file = stretched(given, length.unwrap_or(given.len()), how % 4 == 1);
+    in_own_directory(|directory| {
+        let path = directory.join("books");
+        std::fs::write(&path, &file).expect("a temporary file can be written");
+        if let Ok(snapshot) = Snapshot::read(&path) {
+            assert_eq!(snapshot.total("refused"), snapshot.total("refused"));
+            assert!(snapshot.refusals().len() <= 256);
+            for row in &snapshot.sources {
+                assert!(row.applied() <= row.next);
+            }
+            let mut names = snapshot.counters.iter();
+            assert!(names.all(|(name, _)| name.len() <= 3 * 64));
+        }
+        // Whatever it was, the next instance begins, counts and leaves books that hold.
+        let mut books = Books::<Counters>::open(&path, "test", 4).expect("books can always be begun");
+        books.counters.received = 7;
+        books.counters.refused.add(Reason::Length);
+        books.counters.refused.add(Reason::Value);
+        let header = Header { content: Content::Metrics, count: 5, source: 77, first: 3 };
+        if let Admission::Take { missing } = books.admit(&header) {
+            assert!(missing <= header.first);
+        }
+        assert_eq!(books.admit(&header), Admission::Repeated);
+        assert_ne!(books.source(), 0);
+        let source = books.source();
+        books.close([9; CARRIED_WORDS]);
+        let after = Snapshot::read(&path).expect("books that were just closed can be read");
+        assert_eq!((after.counter("received"), after.source, after.carried), (7, source, [9; CARRIED_WORDS]));
+    });
+}
+
+/// Rings: any file is read or refused, and a process can go on with it: what waits is handed out or dropped, and
+/// what is appended comes. The first bytes are what the books carry: head and numbers.
+pub fn ring(bytes: &[u8]) {
+    let Some((how, rest)) = bytes.split_first() else { return };
+    let Some((head, given)) = rest.split_first_chunk() else { return };
+    let head = u64::from(u32::from_le_bytes(*head)) & !7;
+    let mut carried = [0; CARRIED_WORDS];
+    carried[0] = head;
+    carried[1..=CONTENTS].fill(u64::from(*how));
+    // Eight words of header, 64 places.
+    let places = 8 + 64 * (2 + 14 + CONTENTS + 11);
+    let file = match how % 4 {
+        0 => given.to_vec(),
+        how => stretched(given, places * 8 + BYTES_MIN as usize, how == 1),
+    };
+    in_own_directory(|directory| {
+        let path = directory.join("ring");
+        std::fs::write(&path, &file).expect("a temporary file can be written");
+        let numbers = RingFile::numbers(&carried);
+        let read = RingFile::read(&path).expect("the file is there");
+        let source = read.as_ref().map_or(1, |ring| ring.source);
+        for peer in read.iter().flat_map(|ring| &ring.peers) {
+            peer.waiting(&numbers);
+        }
+        let mut ring = Ring::open(&path, BYTES_MIN, source, &carried).expect("a ring can always be begun");
+        assert!((0.0..=1.0).contains(&ring.filling()), "{}", ring.filling());
+        let wants = Wants { contents: 1 << 2, text: false, durable: false, fixed: false };
+        let joined = ring.join(Path::new("/run/leela/new"), wants).ok();
+        ring.append(2, 3, b"one");
+        ring.append(1, 1, b"another");
+        ring.seal();
+        for place in 0..ring.peers().len() {
+            let mut handed_out = 0;
+            while let Some(entry) = ring.next_entry(place) {
+                handed_out += 1;
+                assert!(ring.datagram(&entry).len() <= BYTES_MIN as usize);
+                if Some(place) == joined {
+                    assert_eq!((ring.datagram(&entry), entry.count), (&b"one"[..], 3));
+                }
+                ring.sent(place, &entry);
+                assert!(handed_out <= BYTES_MIN / 16, "a ring without an end");
+            }
+            assert!(Some(place) != joined || (handed_out, ring.waiting(place)) == (1, 0));
+        }
+    });
+}
+
+/// A directory for a file that is renamed and locked; it is gone afterwards.
+fn in_own_directory(with: impl FnOnce(&Path)) {
+    let directory = scratch();
+    with(directory.path());
+}

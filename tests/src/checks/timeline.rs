@@ -1,0 +1,86 @@
+//! The timeline: its rules over any records, and its saved state.
+
+use std::time::Duration;
+
+use common::metric::Event;
+use common::time::Time;
+use common::wire::{Content, Header, Metrics};
+use leela_timeline::rules::Rules;
+use leela_timeline::snapshot::{TakenUp, save, take_up};
+use leela_timeline::timeline::Timeline;
+
+use super::in_file;
+
+const NOW: Time = Time::from_secs(1_780_000_000);
+
+/// The rules: whatever records come, the counts balance, events are finite and have keys, and a restart in
+/// between loses none of it. A datagram of metrics; between records the clock goes on by what the first byte says.
+pub fn timeline(bytes: &[u8]) {
+    let Some((step, datagram)) = bytes.split_first() else { return };
+    let Ok((header, records)) = Header::read(datagram) else { return };
+    if header.content != Content::Metrics {
+        return;
+    }
+    let mut timeline = Timeline::new(Rules::default());
+    let mut mono = Duration::from_secs(5000);
+    let mut time = NOW;
+    let check = |event: Event<'_>| {
+        assert!(event.value.is_finite(), "{event:?}");
+        assert_eq!(common::key::parse(event.key).as_deref().map(str::as_bytes), Ok(event.key));
+    };
+    for metric in Metrics::new(records, header.count).flatten() {
+        timeline.apply(&[metric], header.source, time, mono, &mut |event: Event<'_>| check(event));
+        assert!(timeline.counters().balanced(), "{:?}", timeline.counters());
+        let seconds = u64::from(*step);
+        mono += Duration::from_secs(seconds);
+        time = time.plus_ns(i64::from(*step) * 1_000_000_000);
+        timeline.tick(time, mono, &mut |event: Event<'_>| check(event));
+        assert!(timeline.counters().balanced(), "{:?}", timeline.counters());
+    }
+    let series = timeline.counters().series;
+    in_file(b"", |path| {
+        assert_eq!(save(&timeline, path, time, mono).expect("state can be saved"), series);
+        let mut next = Timeline::new(Rules::default());
+        let TakenUp::Restored(report) = take_up(&mut next, path, time, Duration::ZERO) else {
+            panic!("what was saved is not taken up");
+        };
+        assert_eq!(report.series + report.expired + report.dropped, series);
+        assert_eq!(next.counters().series, report.series);
+        assert!(next.counters().balanced());
+    });
+}
+
+/// The saved state: any file is taken up or refused. The bytes are the records of one block; the sums around them
+/// are made right, or nothing behind them would ever be read.
+pub fn state(bytes: &[u8]) {
+    let Some((series, block)) = bytes.split_first() else { return };
+    let mut file = b"LEELA TL".to_vec();
+    file.extend_from_slice(&1_u32.to_le_bytes());
+    file.extend_from_slice(&NOW.ns().to_le_bytes());
+    file.extend_from_slice(&u64::from(*series).to_le_bytes());
+    file.extend_from_slice(&crc32fast::hash(&file).to_le_bytes());
+    file.extend_from_slice(&(block.len() as u32).to_le_bytes());
+    file.extend_from_slice(&crc32fast::hash(block).to_le_bytes());
+    file.extend_from_slice(block);
+    for file in [&file[..], bytes] {
+        in_file(file, |path| {
+            let mut timeline = Timeline::new(Rules::default());
+            match take_up(&mut timeline, path, NOW.plus_ns(1_000_000_000), Duration::from_secs(9)) {
+                TakenUp::Restored(report) => assert_eq!(timeline.counters().series, report.series),
+                TakenUp::Refused { aside, .. } => {
+                    assert_eq!(timeline.counters().series, 0);
+                    assert!(aside.is_some_and(|aside| aside.exists()), "the damaged file is gone");
+                }
+                TakenUp::Nothing => panic!("the file is there"),
+            }
+            assert!(timeline.counters().balanced());
+            assert!(!path.exists(), "a state that could be taken up twice");
+            for _ in 0..3 {
+                timeline.tick(NOW.plus_ns(61_000_000_000), Duration::from_secs(70), &mut |event: Event<'_>| {
+                    assert!(event.value.is_finite(), "{event:?}");
+                });
+            }
+            assert!(timeline.counters().balanced());
+        });
+    }
+}

@@ -1,0 +1,269 @@
+//! A place for one test: its directories, its processes and the sockets that outlive them.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixDatagram, UnixListener};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use command_fds::{CommandFdExt, FdMapping};
+use common::books::Snapshot;
+use common::runtime_dir::RuntimeDir;
+use nix::sys::statvfs::statvfs;
+use sockets::inherited;
+use sockets::peer::Peer;
+use sockets::ring::RingFile;
+use tempfile::TempDir;
+
+use crate::binary::binary;
+use crate::process::Process;
+use crate::reader::Reader;
+use crate::recorder::Recorder;
+use crate::wait::wait_for;
+
+/// Receive buffer of the UDP sockets that a sandbox holds, as leela-udp.socket asks for.
+const RECEIVE_BUFFER_BYTES: usize = 64 << 20;
+/// Room that a sandbox wants on a tmpfs.
+const ROOM_BYTES: u64 = 1 << 30;
+
+/// The directories of a test: `run` (the runtime directory), `etc`, `state`, `log`.
+#[derive(Debug)]
+pub(crate) struct Home {
+    pub(crate) run: RuntimeDir,
+    root: TempDir,
+    logs: AtomicU32,
+}
+
+/// Directories, processes and sockets of one test.
+#[derive(Debug)]
+pub struct Sandbox {
+    home: Arc<Home>,
+    held: HashMap<String, Vec<OwnedFd>>,
+    listen: Vec<SocketAddr>,
+}
+
+impl Default for Sandbox {
+    fn default() -> Sandbox {
+        Sandbox::new()
+    }
+}
+
+impl Sandbox {
+    /// An empty place. Like `leela up` it prefers a tmpfs, where rings and books never touch a disk.
+    pub fn new() -> Sandbox {
+        let tmpfs = Path::new("/dev/shm");
+        let roomy = statvfs(tmpfs).is_ok_and(|fs| fs.blocks_available() * fs.fragment_size() > ROOM_BYTES);
+        let mut builder = tempfile::Builder::new();
+        builder.prefix("leela-");
+        // Paths of sockets are short.
+        let place = if roomy { tmpfs } else { Path::new("/tmp") };
+        let root = builder.tempdir_in(place).or_else(|_| builder.tempdir()).expect("a temporary directory");
+        for dir in ["run", "etc", "state", "log"] {
+            fs::create_dir(root.path().join(dir)).expect("the directory is new");
+        }
+        let run = RuntimeDir::at(&root.path().join("run")).expect("temporary paths are short");
+        run.prepare().expect("the directory is ours");
+        let home = Arc::new(Home { run, root, logs: AtomicU32::new(0) });
+        Sandbox { home, held: HashMap::new(), listen: Vec::new() }
+    }
+
+    /// The runtime directory.
+    pub fn run(&self) -> &RuntimeDir {
+        &self.home.run
+    }
+
+    /// The directory of everything.
+    pub fn path(&self) -> &Path {
+        self.home.root.path()
+    }
+
+    /// Holds the unix sockets of a process, which are handed to every instance of it that is started: what is
+    /// queued there outlives the process. Of `udp` it holds a UDP socket on a free port.
+    pub fn hold(&mut self, process: &str) {
+        let run = self.run().clone();
+        let held: Vec<OwnedFd> = match process {
+            "udp" => return self.hold_udp(&[(Ipv4Addr::LOCALHOST, 0).into()], 1),
+            "timeline" => vec![
+                bind_datagram(&run.timeline_databus()).into(),
+                bind_datagram(&run.timeline_multicast()).into(),
+            ],
+            "dmproc" => vec![
+                bind_datagram(&run.dmproc_databus()).into(),
+                UnixListener::bind(run.dmproc_proc()).expect("the path is free").into(),
+            ],
+            _ => panic!("{process} has no sockets that could be held"),
+        };
+        self.held.insert(process.to_owned(), held);
+    }
+
+    /// Holds UDP sockets for leela-udp, `readers` for each address; port 0 is a free one.
+    pub fn hold_udp(&mut self, addresses: &[SocketAddr], readers: usize) {
+        let bind = |address: &SocketAddr| {
+            inherited::bind_udp(*address, readers, RECEIVE_BUFFER_BYTES).expect("a loopback address")
+        };
+        let sockets: Vec<UdpSocket> = addresses.iter().flat_map(bind).collect();
+        self.listen = sockets.iter().map(|socket| socket.local_addr().expect("it is bound")).collect();
+        self.listen.dedup();
+        self.held.insert("udp".to_owned(), sockets.into_iter().map(OwnedFd::from).collect());
+    }
+
+    /// Where leela-udp listens, by the sockets that are held for it.
+    pub fn listen(&self) -> SocketAddr {
+        self.listen[0]
+    }
+
+    /// Every address at which leela-udp listens.
+    pub fn listens(&self) -> &[SocketAddr] {
+        &self.listen
+    }
+
+    /// Starts leela-udp over sockets that the sandbox holds, with `config` beside its `listen`.
+    pub fn start_udp(&mut self, config: &str) -> Process {
+        if self.listen.is_empty() {
+            self.hold("udp");
+        }
+        let listen: Vec<String> = self.listen.iter().map(|address| format!("\"{address}\"")).collect();
+        self.start("udp", &format!("listen = [{}]\n{config}", listen.join(", ")))
+    }
+
+    /// Starts leela-timeline over sockets that the sandbox holds.
+    pub fn start_timeline(&mut self, config: &str) -> Process {
+        if !self.held.contains_key("timeline") {
+            self.hold("timeline");
+        }
+        self.start("timeline", config)
+    }
+
+    /// Starts a process with a configuration and the sockets that are held for it; returns when it is ready.
+    ///
+    /// # Panics
+    /// With its log when it ends first.
+    pub fn start(&self, process: &str, config: &str) -> Process {
+        let log = self.new_log(process);
+        let file = File::create(&log).expect("the log's directory is ours");
+        let mut command = self.command(process, config, &[]);
+        command.stdout(file.try_clone().expect("a file can be cloned")).stderr(file);
+        Process::spawn(process, command, log, self.home.clone())
+    }
+
+    /// Runs a process to its end, which it has to reach by itself, and gives its output.
+    pub fn run_to_end(&self, process: &str, config: &str, arguments: &[&str]) -> Output {
+        let mut command = self.command(process, config, arguments);
+        let child =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+        let mut child = Reaped(Some(child));
+        wait_for(&format!("{process} ends by itself"), || child.ended());
+        child.output()
+    }
+
+    /// The command line of a process: its program, its configuration file, and the sockets held for it.
+    fn command(&self, process: &str, config: &str, arguments: &[&str]) -> Command {
+        let root = self.home.root.path();
+        let file = root.join("etc").join(format!("{process}.toml"));
+        fs::write(&file, config).expect("the directory is ours");
+        let mut command = Command::new(binary(&format!("leela-{process}")));
+        command.arg("--config").arg(&file);
+        command.arg("--runtime-dir").arg(self.run().path());
+        command.arg("--state-dir").arg(root.join("state").join(process));
+        command.args(arguments).current_dir(root).stdin(Stdio::null());
+        for variable in ["NOTIFY_SOCKET", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "JOURNAL_STREAM"] {
+            command.env_remove(variable);
+        }
+        if let Some(held) = self.held.get(process) {
+            let handed = held.iter().zip(3..).map(|(socket, child_fd)| FdMapping {
+                parent_fd: socket.try_clone().expect("descriptors are left"),
+                child_fd,
+            });
+            command.fd_mappings(handed.collect()).expect("each has a number of its own");
+            command.env("LISTEN_FDS", held.len().to_string());
+        }
+        command
+    }
+
+    /// One reading of a process's books.
+    pub fn books(&self, process: &str) -> Snapshot {
+        // They are renamed into place, so there is no moment without them once they are there.
+        Snapshot::read(&self.run().books(process)).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The peers of a process's ring with what waits for each, by its books.
+    pub fn peers(&self, process: &str) -> Vec<(Peer, u64)> {
+        let Ok(Some(ring)) = RingFile::read(&self.run().ring(process)) else { return Vec::new() };
+        let numbers = RingFile::numbers(&self.books(process).carried);
+        ring.peers.into_iter().map(|peer| (peer.waiting(&numbers), peer)).map(|(n, peer)| (peer, n)).collect()
+    }
+
+    /// The peer of the timeline whose socket in `peers/` has this name, with what waits for it.
+    pub fn peer(&self, name: &str) -> Option<(Peer, u64)> {
+        let path = self.run().peers().join(name);
+        self.peers("timeline").into_iter().find(|(peer, _)| peer.path == path)
+    }
+
+    /// A consumer of the timeline's events; returns when the timeline has taken it.
+    pub fn recorder(&self, name: &str) -> Recorder {
+        self.recorder_that(name, "")
+    }
+
+    /// A consumer that registers with `words`; returns when the timeline has taken it.
+    pub fn recorder_that(&self, name: &str, words: &str) -> Recorder {
+        let recorder = Recorder::start(self.home.clone(), name, words);
+        wait_for("the recorder is a peer", || {
+            self.peer(name).filter(|(peer, _)| peer.standing == sockets::peer::Standing::Active)
+        });
+        recorder
+    }
+
+    /// The test in the place of the process that reads at `socket` (`timeline.databus`).
+    pub fn reader(&self, socket: &str) -> Reader {
+        Reader::bind(&self.run().path().join(socket))
+    }
+
+    /// A UDP socket of a client that talks to `address`.
+    pub fn client(&self, address: SocketAddr) -> UdpSocket {
+        let any: SocketAddr = match address {
+            SocketAddr::V4(_) => (Ipv4Addr::LOCALHOST, 0).into(),
+            SocketAddr::V6(_) => (Ipv6Addr::LOCALHOST, 0).into(),
+        };
+        let socket = UdpSocket::bind(any).expect("a port is free");
+        socket.connect(address).expect("loopback");
+        socket.set_read_timeout(Some(crate::DEADLINE)).expect("it is not zero");
+        socket
+    }
+
+    fn new_log(&self, process: &str) -> PathBuf {
+        let number = self.home.logs.fetch_add(1, Relaxed);
+        self.home.root.path().join("log").join(format!("{number}-{process}.log"))
+    }
+}
+
+fn bind_datagram(path: &Path) -> UnixDatagram {
+    UnixDatagram::bind(path).unwrap_or_else(|error| panic!("binding {}: {error}", path.display()))
+}
+
+/// A child that is killed when the test fails first.
+struct Reaped(Option<std::process::Child>);
+
+impl Reaped {
+    fn ended(&mut self) -> Option<()> {
+        let child = self.0.as_mut()?;
+        child.try_wait().expect("the child is ours").map(|_| ())
+    }
+
+    fn output(mut self) -> Output {
+        let child = self.0.take().expect("taken once");
+        child.wait_with_output().expect("its pipes are ours")
+    }
+}
+
+impl Drop for Reaped {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
