@@ -187,7 +187,7 @@ impl Ring {
             self.make_room(to_end + need);
             let at = (self.head % self.bytes) as usize;
             self.mapping.body_mut()[at..at + 4].copy_from_slice(&WRAP.to_ne_bytes());
-            self.head += to_end;
+            self.follow_head(self.head + to_end);
         } else {
             self.make_room(need);
         }
@@ -292,6 +292,20 @@ impl Ring {
     fn low(&self) -> u64 {
         let active = self.peers.iter().filter(|peer| peer.standing == Standing::Active);
         active.map(|peer| peer.cursor).min().unwrap_or(self.head)
+    }
+
+    /// Moves the head over bytes that hold nothing, and with it those who have everything before them: a cursor
+    /// left behind would count these bytes as used. Should this head never be committed, [`Ring::open`] puts the
+    /// cursors back.
+    fn follow_head(&mut self, head: u64) {
+        for place in 0..PEERS_MAX {
+            let peer = &mut self.peers[place];
+            if peer.standing == Standing::Active && peer.cursor == self.head {
+                peer.cursor = head;
+                self.peers[place].store_counts(self.place(place));
+            }
+        }
+        self.head = head;
     }
 
     fn make_room(&mut self, need: u64) {
@@ -461,6 +475,31 @@ mod tests {
         }
         let touched = ring.mapping.body().iter().rposition(|byte| *byte != 0).unwrap();
         assert!(touched < 2 * FRONT_BYTES as usize, "{touched}");
+    }
+
+    #[test]
+    fn a_ring_that_went_back_to_its_front_has_all_its_room() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("r");
+        let mut ring = Ring::open(&path, 4 << 20, 1, &[0; 16]).unwrap();
+        let place = ring.join(Path::new("/a"), EVENTS).unwrap();
+        let datagram = vec![7; 30_000];
+        let mut carried = [0; CARRIED_WORDS];
+        for _ in 0..9 {
+            ring.append(2, 1, &datagram);
+            carried = ring.seal();
+            assert_eq!(drain(&mut ring, place).len(), 1);
+        }
+        for _ in 0..100 {
+            ring.append(2, 1, &datagram);
+        }
+        assert_eq!((ring.waiting(place), ring.peers()[place].dropped), (100, 0));
+        drop(ring); // killed before its commit
+        let mut ring = Ring::open(&path, 4 << 20, 1, &carried).unwrap();
+        assert_eq!((ring.waiting(place), ring.next_number(2)), (0, 9));
+        ring.append(2, 1, b"next");
+        ring.seal();
+        assert_eq!(drain(&mut ring, place), [b"next"]);
     }
 
     #[test]
