@@ -19,7 +19,7 @@ use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getppid};
 
-use super::backoff::{self, Backoff};
+use super::backoff::Backoff;
 use super::handover::Handover;
 use super::place::Place;
 use super::say::Say;
@@ -28,6 +28,8 @@ use super::settings::{Checked, Configs};
 
 /// The first descriptor that is handed over. Source: sd_listen_fds(3).
 const FIRST_DESCRIPTOR: i32 = 3;
+/// A process that is not ready by then is named, and the others go on.
+pub(super) const READY_WITHIN: Duration = Duration::from_secs(10);
 /// Variables of a service manager above, that are not meant for the processes below.
 const NOT_HANDED_ON: [&str; 8] = [
     "LISTEN_PID",
@@ -51,10 +53,10 @@ pub(super) struct Common {
 /// Where a process stands.
 #[derive(Debug)]
 enum Life {
-    /// It does not run; `failed` once it ended in a way that only its configuration can change.
+    /// It does not run; hopeless when it ended in a way that somebody has to change something first.
     Away { again_at: Instant, hopeless: bool },
-    /// It was started and has not said READY yet.
-    Starting { running: Running, since: Instant },
+    /// It was started and has not said READY yet; late once that was said.
+    Starting { running: Running, since: Instant, late: bool },
     /// It serves.
     Ready { running: Running, since: Instant },
     /// It was told to stop, and has ended.
@@ -110,10 +112,11 @@ impl Child {
         self.notify.as_fd()
     }
 
-    /// When [`Child::start_when_due`] has something to do.
+    /// When [`Child::keep_up`] has something to do.
     pub(super) fn due(&self) -> Option<Instant> {
         match self.life {
             Life::Away { again_at, .. } => Some(again_at),
+            Life::Starting { since, late: false, .. } => Some(since + READY_WITHIN),
             _ => None,
         }
     }
@@ -121,6 +124,11 @@ impl Child {
     /// True when it serves.
     pub(super) fn is_ready(&self) -> bool {
         matches!(self.life, Life::Ready { .. })
+    }
+
+    /// True when it was started and is not ready yet.
+    pub(super) fn is_starting(&self) -> bool {
+        matches!(self.life, Life::Starting { .. })
     }
 
     /// True when waiting longer will not make it ready.
@@ -141,7 +149,7 @@ impl Child {
     /// Why it is not ready.
     pub(super) fn standing(&self) -> String {
         match (&self.life, &self.said) {
-            (Life::Starting { running, since }, _) => format!(
+            (Life::Starting { running, since, .. }, _) => format!(
                 "it runs since {} (pid {}) and has not said READY",
                 seconds(since.elapsed()),
                 running.id()
@@ -158,17 +166,23 @@ impl Child {
         }
     }
 
-    /// Starts it if it is time.
-    pub(super) fn start_when_due(&mut self, common: &Common, now: Instant) {
+    /// Starts it if it is time; says when it takes too long to be ready.
+    pub(super) fn keep_up(&mut self, common: &Common, now: Instant) {
         if self.due().is_none_or(|at| at > now) {
             return;
         }
+        if let Life::Starting { late, .. } = &mut self.life {
+            *late = true;
+            common.say.warn(&format!("{} is not ready: {}", self.service.name, self.standing()));
+            return;
+        }
         match self.start(common) {
-            Ok(running) => self.life = Life::Starting { running, since: now },
+            Ok(running) => self.life = Life::Starting { running, since: now, late: false },
             Err(error) => {
-                let again_at = now + self.backoff.after(Duration::ZERO, true);
-                self.life = Life::Away { again_at, hopeless: true };
-                self.tell_once(common.say, format!("{error:#}"), backoff::LAST);
+                let wait = self.backoff.after(Duration::ZERO, true);
+                self.life = Life::Away { again_at: now + wait, hopeless: true };
+                self.away_since.get_or_insert(now);
+                self.tell_once(common.say, format!("{error:#}"), wait);
             }
         }
     }
@@ -183,7 +197,7 @@ impl Child {
         if !ready || !matches!(self.life, Life::Starting { .. }) {
             return false;
         }
-        let Life::Starting { running, since } = std::mem::replace(&mut self.life, Life::Ended) else {
+        let Life::Starting { running, since, .. } = std::mem::replace(&mut self.life, Life::Ended) else {
             return false;
         };
         if let Some(away) = self.away_since.take() {
@@ -200,7 +214,7 @@ impl Child {
     pub(super) fn reap(&mut self, common: &Common, told: bool) -> anyhow::Result<()> {
         let name = self.service.name;
         let (running, since) = match &mut self.life {
-            Life::Starting { running, since } | Life::Ready { running, since } => (running, *since),
+            Life::Starting { running, since, .. } | Life::Ready { running, since } => (running, *since),
             Life::Away { .. } | Life::Ended => return Ok(()),
         };
         let pid = running.id();
@@ -209,6 +223,9 @@ impl Child {
         };
         if told {
             self.life = Life::Ended;
+            if !status.success() && status.signal() != Some(Signal::SIGKILL as i32) {
+                common.say.warn(&format!("{name} {} (pid {pid})", ended(status)));
+            }
             return Ok(());
         }
         let now = Instant::now();
@@ -255,7 +272,10 @@ impl Child {
         let settings = match common.configs.check(name, &self.program)? {
             Checked::Settings(settings) => settings,
             Checked::Refused(status, said) if said.is_empty() => anyhow::bail!("--check {}", ended(status)),
-            Checked::Refused(_, said) => anyhow::bail!("{said}"),
+            Checked::Refused(_, said) => {
+                // Our line begins with the name already.
+                anyhow::bail!("{}", said.trim_start_matches(&format!("error {}: ", self.service.program())))
+            }
         };
         let run = &common.place.run;
         for taken in self.handover.bind(self.service.wanted, &settings, run)? {
@@ -367,7 +387,9 @@ fn is_hopeless(status: ExitStatus) -> bool {
 pub(super) fn seconds(span: Duration) -> String {
     match span.as_millis() {
         millis @ 0..1000 => format!("{millis} ms"),
-        1000..10_000 => format!("{:.1} s", span.as_secs_f64()),
+        millis @ 1000..10_000 if millis % 1000 >= 100 => {
+            format!("{}.{} s", millis / 1000, millis % 1000 / 100)
+        }
         _ => format!("{} s", span.as_secs()),
     }
 }
@@ -397,7 +419,7 @@ mod tests {
     #[test]
     fn spans_are_short() {
         for (millis, want) in
-            [(0, "0 ms"), (100, "100 ms"), (1600, "1.6 s"), (5000, "5.0 s"), (12_345, "12 s")]
+            [(0, "0 ms"), (100, "100 ms"), (1600, "1.6 s"), (5000, "5 s"), (5099, "5 s"), (12_345, "12 s")]
         {
             assert_eq!(seconds(Duration::from_millis(millis)), want);
         }

@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use anyhow::Context;
 use common::runtime_dir::RuntimeDir;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use sockets::inherited::{InheritError, Inherited, bind_udp};
+use socket2::SockRef;
+use sockets::inherited::{InheritError, Inherited, bind_udp, grow_receive_buffer};
 use sockets::meminfo::meminfo;
 
 use super::holder::{self, Holder};
@@ -43,6 +44,8 @@ pub(super) struct Handover {
     udp: Vec<Listen>,
     /// The receive buffer that is configured for each UDP socket, in bytes.
     buffer: u64,
+    /// Datagrams in sockets that the configuration did not want any more.
+    unread: u64,
 }
 
 impl Handover {
@@ -79,10 +82,17 @@ impl Handover {
 
     fn bind_udp(&mut self, settings: &Settings) -> anyhow::Result<Vec<Taken>> {
         let readers = settings.readers.max(1);
-        self.buffer = settings.receive_buffer.bytes();
         let kept =
             |listen: &Listen| settings.listen.contains(&listen.configured) && listen.sockets.len() == readers;
-        self.udp.retain(kept);
+        let (kept, gone) = std::mem::take(&mut self.udp).into_iter().partition(kept);
+        self.udp = kept;
+        self.unread += unread(&gone);
+        if self.buffer != settings.receive_buffer.bytes() {
+            for socket in self.udp.iter().flat_map(|listen| &listen.sockets) {
+                grow_receive_buffer(&SockRef::from(socket), settings.receive_buffer.len());
+            }
+            self.buffer = settings.receive_buffer.bytes();
+        }
         let mut taken = Vec::new();
         for &configured in &settings.listen {
             if self.udp.iter().any(|listen| listen.configured == configured) {
@@ -167,7 +177,7 @@ impl Handover {
             // A path that stays is replaced by the next `leela up`.
             let _ = std::fs::remove_file(path);
         }
-        self.udp.iter().flat_map(|listen| &listen.sockets).map(unread).sum()
+        self.unread + unread(&self.udp)
     }
 }
 
@@ -176,16 +186,18 @@ fn local(sockets: &[UdpSocket]) -> anyhow::Result<SocketAddr> {
 }
 
 /// Takes what is queued, but not what comes for ever: at most what the largest buffer can hold.
-fn unread(socket: &UdpSocket) -> u64 {
+fn unread(listens: &[Listen]) -> u64 {
     const QUEUE_MAX: u64 = 1 << 20;
-    if socket.set_nonblocking(true).is_err() {
-        return 0;
-    }
-    let mut count = 0;
-    while count < QUEUE_MAX && socket.recv(&mut [0]).is_ok() {
-        count += 1;
-    }
-    count
+    let queued = |socket: &UdpSocket| {
+        let mut count = 0;
+        if socket.set_nonblocking(true).is_ok() {
+            while count < QUEUE_MAX && socket.recv(&mut [0]).is_ok() {
+                count += 1;
+            }
+        }
+        count
+    };
+    listens.iter().flat_map(|listen| &listen.sockets).map(queued).sum()
 }
 
 #[cfg(test)]
@@ -237,7 +249,11 @@ mod tests {
         handover.bind(&[Wanted::Udp], &settings(&[two, one], 1), &run).unwrap();
         assert_eq!(handover.addresses(), [two, one]);
         client.send_to(b"waits too", two).unwrap();
-        assert_eq!(handover.close(), 2);
+        let larger = Settings { receive_buffer: Size::from_kib(64), ..settings(&[one], 1) };
+        handover.bind(&[Wanted::Udp], &larger, &run).unwrap();
+        assert_eq!((handover.addresses(), handover.unread), (vec![one], 1));
+        client.send_to(b"waits too", one).unwrap();
+        assert_eq!(handover.close(), 3);
     }
 
     #[test]

@@ -12,16 +12,13 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-use super::child::{self, Child, Common, seconds};
+use super::child::{self, Child, Common, READY_WITHIN, seconds};
 use super::leftovers;
 use super::place::Place;
 use super::say::Say;
 use super::services::SERVICES;
 use super::settings::Configs;
 use super::summary::Ledger;
-
-/// A process that is not ready by then is named, and the others go on.
-const READY_WITHIN: Duration = Duration::from_secs(10);
 
 /// All processes of the instance.
 #[derive(Debug)]
@@ -92,7 +89,7 @@ impl Supervisor {
         loop {
             let now = Instant::now();
             for child in &mut self.children {
-                child.start_when_due(&self.common, now);
+                child.keep_up(&self.common, now);
             }
             self.show_when_ready(&mut deadline, now);
             let due = self.children.iter().filter_map(Child::due).chain(deadline).min();
@@ -164,7 +161,9 @@ impl Supervisor {
             say.line(&format!("  {name}  {sockets:<sockets_width$}  {}", child.service.about));
         }
         say.line("");
-        for (child, _) in shown.iter().filter(|(child, _)| !child.is_ready()) {
+        // One that is starting has been named, or will be when it is late.
+        let away = |child: &Child| !child.is_ready() && !child.is_starting();
+        for (child, _) in shown.iter().filter(|(child, _)| away(child)) {
             say.warn(&format!("{} is not ready: {}", child.service.name, child.standing()));
         }
         self.note_small_buffers();
