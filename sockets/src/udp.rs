@@ -95,12 +95,13 @@ impl Receiver {
         socket: &UdpSocket,
         mut each: impl FnMut(&[u8], Option<SockaddrStorage>),
     ) -> io::Result<usize> {
-        self.batch += 1;
-        self.hand.words()[0].store(self.batch, Release);
+        // The marks come first: between a new batch and its marks, a kill would count what is committed as in hand.
         for slot in self.hand.body_mut().chunks_exact_mut(SLOT_BYTES).take(self.used) {
             slot[0] = MARK;
         }
         self.used = 0;
+        self.batch += 1;
+        self.hand.words()[0].store(self.batch, Release);
         let mut slots = self.hand.body_mut().chunks_exact_mut(SLOT_BYTES);
         let mut slices: [[IoSliceMut<'_>; 1]; SLOTS] =
             std::array::from_fn(|_| [IoSliceMut::new(slots.next().expect("the body has that many slots"))]);
