@@ -1,5 +1,7 @@
 //! What Leela promises, through the real binaries: one module a promise.
 
+mod kill9;
 mod registration;
+mod restart_keeps_queued;
 mod timeline_rules_live;
 mod udp_to_events;

@@ -25,7 +25,7 @@ impl Pipeline {
 
     /// Sends a metric, and waits until the timeline has done with it; gives its event, when there is one.
     fn send(&mut self, text: &str) -> Option<Kept> {
-        self.client.send(text.as_bytes()).unwrap();
+        self.client.send(text.as_bytes()).expect("loopback");
         self.sent += 1;
         wait_until(&format!("{text} is applied"), || self.counter("received") == self.sent);
         let events = (self.counter("passed") + self.counter("timer_events")) as usize;
