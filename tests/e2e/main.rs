@@ -3,5 +3,6 @@
 mod kill9;
 mod registration;
 mod restart_keeps_queued;
+mod stopped_consumer;
 mod timeline_rules_live;
 mod udp_to_events;

@@ -1,0 +1,128 @@
+//! A consumer that is stopped costs the others nothing, and what falls off the ring for it is booked.
+
+use sockets::peer::Standing;
+use tests::{Databus, Load, Running, Sandbox, alone, wait_until};
+
+/// 20 s of 300 k gauges/s. Without optimization a third of the rate keeps two cores busy.
+const RATE: u64 = if cfg!(debug_assertions) { 100_000 } else { 300_000 };
+const RECORDS: u64 = 20 * RATE;
+
+/// A ring that holds less than what comes in ten seconds, in either profile.
+const RING: &str = "ring = \"16MiB\"";
+
+/// Runs a load past two recorders and a durable peer, which is stopped from its second quarter to its last.
+/// `reached` gives what the timeline was sent, when the load is over.
+fn run(sandbox: &mut Sandbox, load: impl FnOnce(&Sandbox) -> Running, reached: impl Fn(&Sandbox, u64) -> u64) {
+    let recorders = [sandbox.recorder("one"), sandbox.recorder("two")];
+    let durable = sandbox.recorder_that("durable", "events durable");
+    let load = load(sandbox);
+    wait_until("a quarter is sent", || load.sent() >= RECORDS / 4);
+    durable.pause();
+    wait_until("three quarters are sent", || load.sent() >= RECORDS / 4 * 3);
+    let behind = sandbox.peer("durable").expect("a durable peer keeps its place");
+    durable.resume();
+    let sent = load.finish();
+    assert_eq!(sent, RECORDS);
+
+    wait_until("every record reached the recorders", || {
+        let reached = reached(sandbox, sent);
+        recorders.iter().all(|recorder| recorder.look(|tally| tally.events) == reached)
+    });
+    let reached = reached(sandbox, sent);
+    wait_until("the durable peer has all there is for it", || {
+        let (peer, waiting) = sandbox.peer("durable").expect("it has a place");
+        waiting == 0 && durable.look(|tally| tally.events) == peer.sent
+    });
+    let (peer, _) = sandbox.peer("durable").expect("it has a place");
+    let tallies = recorders.each_ref().map(|recorder| recorder.tally());
+    let stopped = durable.tally();
+    eprintln!(
+        "sent {sent}, reached the timeline {reached}, longest gaps {:?} {:?}; the durable peer got {} and missed \
+         {} of {} that waited when it went on",
+        tallies[0].gap_max, tallies[1].gap_max, stopped.events, peer.dropped, behind.1,
+    );
+    for tally in &tallies {
+        assert_eq!((tally.numbered, tally.gaps, tally.repeated, tally.twice), (reached, 0, 0, 0));
+    }
+    assert_eq!(peer.standing, Standing::Active);
+    assert_eq!(peer.sent + peer.dropped, reached, "received + booked drops = sent");
+    assert_eq!((stopped.events, stopped.gaps), (peer.sent, peer.dropped), "its numbers say the same");
+    assert!(peer.dropped > 0, "the ring does not hold ten seconds of this");
+    let books = sandbox.books("timeline");
+    assert_eq!((books.counter("missing"), books.counter("no_peer")), (0, 0));
+    for name in ["one", "two"] {
+        assert_eq!(sandbox.peer(name).map(|(peer, waiting)| (peer.dropped, waiting)), Some((0, 0)), "{name}");
+    }
+    // Growth is bounded by the ring and by what the kernel queues.
+    let grown = resident_bytes(books.pid);
+    assert!(grown < 96 << 20, "the timeline has {grown} bytes in memory");
+}
+
+#[test]
+fn it_costs_the_others_nothing() {
+    const PACKED: u64 = 40;
+    let _machine = alone();
+    let mut sandbox = Sandbox::new();
+    let _timeline = sandbox.start_timeline(RING);
+    let _udp = sandbox.start_udp("");
+    run(
+        &mut sandbox,
+        |sandbox| Load { rate: RATE, records: RECORDS, packed: PACKED }.start(sandbox.listen()),
+        |sandbox, sent| {
+            let books = sandbox.books("udp");
+            let dropped = sandbox.peers("udp")[0].0.dropped;
+            assert_eq!(books.total("refused"), 0);
+            sent - PACKED * books.counter("kernel_drops") - dropped
+        },
+    );
+}
+
+#[test]
+fn it_costs_the_others_nothing_in_full_datagrams() {
+    // 17 bytes of a record and its length, and 13 of its key.
+    const PACKED: u64 = (common::wire::DATAGRAM_BYTES_MAX as u64 - 24) / (2 + 17 + 13);
+    let _machine = alone();
+    let mut sandbox = Sandbox::new();
+    let _timeline = sandbox.start_timeline(RING);
+    run(
+        &mut sandbox,
+        |sandbox| {
+            Databus { rate: RATE, records: RECORDS, packed: PACKED }.start(&sandbox.run().timeline_databus())
+        },
+        |_, sent| sent,
+    );
+}
+
+#[test]
+fn a_stopped_timeline_stops_no_input() {
+    let mut sandbox = Sandbox::new();
+    let timeline = sandbox.start_timeline("");
+    let udp = sandbox.start_udp("ring = \"1MiB\"");
+    let recorder = sandbox.recorder("one");
+    timeline.stop();
+    // More than the databus and the ring hold: the oldest go, and the newest come.
+    let sent = Load { rate: 50_000, records: 100_000, packed: 1 }.start(sandbox.listen()).finish();
+    let books = || sandbox.books("udp");
+    wait_until("leela-udp has read all", || books().counter("datagrams") + books().counter("kernel_drops") == sent);
+    let passed = books().counter("passed");
+    let (input, waiting) = sandbox.peers("udp").remove(0);
+    assert!(waiting > 0 && input.dropped > 0, "{waiting} wait, {} dropped", input.dropped);
+    assert_eq!(input.sent + input.dropped + waiting, passed);
+    assert_eq!(udp.log().matches("WARN").count(), 0);
+    timeline.cont();
+    wait_until("what waited comes out", || {
+        let (input, waiting) = sandbox.peers("udp").remove(0);
+        waiting == 0 && recorder.look(|tally| tally.events) == passed - input.dropped
+    });
+    let (input, _) = sandbox.peers("udp").remove(0);
+    assert_eq!(sandbox.books("timeline").counter("missing"), input.dropped);
+    assert_eq!(recorder.look(|tally| (tally.twice, tally.gaps)), (0, 0));
+}
+
+/// Private memory of a process: its rings and books are shared mappings.
+fn resident_bytes(pid: u64) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let anonymous = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("Linux 4.5 says so");
+    let kilobytes = anonymous.trim().trim_end_matches(" kB").parse::<u64>().expect("a number of kB");
+    kilobytes << 10
+}
