@@ -39,10 +39,19 @@ Exit status: 0, 1 no or not in time, 64 usage, 65 input or query wrong, 69 not r
 75 try again, 77 permission, 78 configuration
 Manual: leela(1)";
 
+const UP_EXAMPLES: &str = "\
+Examples:
+  leela up
+  leela up --config-dir ./etc
+  leela --runtime-dir /tmp/leela up
+
+Exit status: 0, 75 another `leela up` runs this instance, 78 a configuration is wrong";
+
 /// The commands.
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// Run all processes here, in the foreground
+    #[command(after_help = UP_EXAMPLES)]
     Up(Up),
     /// Send metrics
     Send(Send),

@@ -48,10 +48,9 @@ fn pieces(text: &[u8], offset: usize) -> (Vec<String>, usize) {
     };
     for chunk in text.utf8_chunks() {
         for char in chunk.valid().chars() {
-            let shown = match char {
-                '\\' => "\\".to_owned(),
-                char if char.is_control() => char.escape_default().to_string(),
-                char => char.to_string(),
+            let shown = match char.is_control() {
+                true => char.escape_default().to_string(),
+                false => char.to_string(),
             };
             put(shown, char.len_utf8());
         }

@@ -39,7 +39,7 @@ pub(crate) fn read(instance: &Instance) -> anyhow::Result<Reading> {
         match RingFile::read(&path) {
             Ok(Some(ring)) => reading.rings.push((process, ring)),
             Ok(None) => {
-                reading.problems.push(format!("{} is no ring that this version reads", path.display()))
+                reading.problems.push(format!("{} is no ring that this version reads", path.display()));
             }
             Err(error) => reading.problems.push(format!("{}: {error}", path.display())),
         }
