@@ -1,0 +1,111 @@
+//! batching: single metrics at rates from low to high; what they cost and how long they are under way.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::ensure;
+
+use crate::Scale;
+use crate::child::{Receiving, build};
+use crate::clock::{cpu_of, monotonic_ns};
+use crate::core::Core;
+use crate::figure::{Figure, Unit, median};
+use crate::load::keys;
+use crate::sums::Sums;
+use crate::udp_load::Load;
+
+/// The generator sends what is due this often; each metric's stamp is the moment just before it is sent.
+const STEP: Duration = Duration::from_micros(100);
+const RECEIVE_BUFFER_MIB: usize = 8;
+
+pub(crate) fn run(scale: Scale) -> anyhow::Result<Vec<Figure>> {
+    build(&["udp", "timeline"])?;
+    let mut figures = Vec::new();
+    for (rate, word) in [(1e3, "1 k/s"), (1e4, "10 k/s"), (1e5, "100 k/s"), (5e5, "500 k/s")] {
+        let seconds = scale.pick(2.0, 0.1);
+        let rounds: Vec<Round> =
+            (0..scale.pick(3, 1)).map(|_| round(rate, seconds)).collect::<anyhow::Result<_>>()?;
+        let raw = raw_round(rate, seconds)?;
+        let of = |what: fn(&Round) -> f64| median(&rounds.iter().map(what).collect::<Vec<_>>());
+        let drops: u64 = rounds.iter().map(|round| round.drops).sum();
+        let cpu = Figure::new(format!("batching at {word}"), Unit::Percent, of(|round| round.percent))
+            .baseline("one blocking receive a datagram", raw)
+            .note(format!("of a core, udp and timeline; {drops} kernel drops"));
+        let p99 =
+            Figure::new(format!("batching at {word}, p99"), Unit::Microseconds, of(|round| round.p99_us))
+                .note(format!("to a peer; p50 {:.0} us", of(|round| round.p50_us)));
+        match rate {
+            1e5 => figures.extend([cpu.to_reach(20.0, 14.0), p99.to_reach(1000.0, 1000.0)]),
+            _ => figures.extend([cpu, p99]),
+        }
+    }
+    Ok(figures)
+}
+
+struct Round {
+    percent: f64,
+    p50_us: f64,
+    p99_us: f64,
+    drops: u64,
+}
+
+fn round(rate: f64, seconds: f64) -> anyhow::Result<Round> {
+    let core = Core::start(RECEIVE_BUFFER_MIB, &["--stamps", "--pace"])?;
+    let before = core.cpu()?;
+    let start = monotonic_ns();
+    let sent = send(core.address, rate, seconds)?;
+    let took_ns = monotonic_ns() - start;
+    let (after, report, drops) = core.finish(sent.records)?;
+    ensure!(
+        report.sums.records + drops == sent.records && (drops > 0 || report.sums == sent),
+        "sums differ at {rate}/s: sent {sent:?}, came {:?}, the kernel dropped {drops}",
+        report.sums
+    );
+    let cpu = (after[0] - before[0] + (after[1] - before[1])).as_nanos() as f64;
+    let latency = report.latency.unwrap_or_default();
+    let (p50_us, p99_us) = (latency.p50_ns as f64 / 1e3, latency.p99_ns as f64 / 1e3);
+    Ok(Round { percent: cpu / took_ns as f64 * 100.0, p50_us, p99_us, drops })
+}
+
+/// Sends single metrics at `rate`; each one's value is its stamp.
+fn send(address: SocketAddr, rate: f64, seconds: f64) -> anyhow::Result<Sums> {
+    let (load, keys) = (Load::to(address)?, keys());
+    let mut series = keys.iter().cycle();
+    let records = (rate * seconds) as u64;
+    let mut sent = Sums::default();
+    let mut bytes = Vec::new();
+    let start = monotonic_ns();
+    let due_ns = |record: u64| start + (record as f64 / rate * 1e9) as u64;
+    while sent.records < records {
+        let now = monotonic_ns();
+        let mut datagram_bytes = 0;
+        while sent.records < records && due_ns(sent.records) <= now {
+            let key = series.next().expect("it goes round");
+            let begin = bytes.len();
+            bytes.extend_from_slice(b"gauge 27|");
+            bytes.extend_from_slice(key);
+            write!(bytes, " {now};")?;
+            sent.add(key, now);
+            datagram_bytes = bytes.len() - begin;
+        }
+        if datagram_bytes > 0 {
+            // All of one moment have the same number of digits.
+            load.send(&bytes, datagram_bytes)?;
+            bytes.clear();
+        }
+        let next = due_ns(sent.records).saturating_sub(monotonic_ns());
+        std::thread::sleep(Duration::from_nanos(next).max(STEP));
+    }
+    Ok(sent)
+}
+
+/// The share of a core, in percent, of a process that receives the same datagrams one by one, unread.
+fn raw_round(rate: f64, seconds: f64) -> anyhow::Result<f64> {
+    let mut receiver = Receiving::start("raw-udp", &["--one-by-one".as_ref()])?;
+    let address: SocketAddr = receiver.line()?.parse()?;
+    let (before, start) = (cpu_of(receiver.pid())?, monotonic_ns());
+    send(address, rate, seconds)?;
+    let cpu = cpu_of(receiver.pid())? - before;
+    Ok(cpu.as_nanos() as f64 / (monotonic_ns() - start) as f64 * 100.0)
+}

@@ -1,0 +1,143 @@
+//! `bench [ROW...]`: how fast Leela is. Each row prints its figures, with a ratio to a baseline of the same run,
+//! and fails where what was sent and what came differ. README.md says what the figures mean.
+
+mod batching;
+mod fanout;
+mod hop;
+mod hop_latency;
+mod udp_events;
+
+mod core;
+mod receiver;
+mod udp_load;
+mod writer;
+
+mod child;
+mod clock;
+mod figure;
+mod load;
+mod machine;
+mod raw_udp;
+mod readme;
+mod sums;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::figure::Figure;
+
+/// How fast Leela is
+#[derive(Debug, Parser)]
+#[command(name = "bench", args_conflicts_with_subcommands = true)]
+struct Arguments {
+    /// Rows to run; all without
+    rows: Vec<Row>,
+    /// Sizes that show only that a row works
+    #[arg(long)]
+    tiny: bool,
+    /// Writes the figures into README.md
+    #[arg(long, conflicts_with_all = ["rows", "tiny"])]
+    write: bool,
+    #[command(subcommand)]
+    role: Option<Role>,
+}
+
+/// What this program is when it starts itself again.
+#[derive(Debug, Subcommand)]
+enum Role {
+    #[command(hide = true)]
+    Sum(receiver::Options),
+    #[command(hide = true)]
+    Raw {
+        socket: PathBuf,
+        bytes: u64,
+        #[arg(long)]
+        stamps: bool,
+    },
+    #[command(hide = true)]
+    RawUdp(raw_udp::Options),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+#[value(rename_all = "snake_case")]
+enum Row {
+    Hop,
+    HopLatency,
+    Fanout,
+    UdpEvents,
+    Batching,
+}
+
+impl Row {
+    fn run(self, scale: Scale) -> anyhow::Result<Vec<Figure>> {
+        match self {
+            Row::Hop => hop::run(scale),
+            Row::HopLatency => hop_latency::run(scale),
+            Row::Fanout => fanout::run(scale),
+            Row::UdpEvents => udp_events::run(scale),
+            Row::Batching => batching::run(scale),
+        }
+    }
+}
+
+/// How much is run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Scale {
+    /// Figures.
+    Full,
+    /// Only that it works.
+    Tiny,
+}
+
+impl Scale {
+    fn pick<T>(self, full: T, tiny: T) -> T {
+        match self {
+            Scale::Full => full,
+            Scale::Tiny => tiny,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let done = match arguments.role {
+        Some(Role::Sum(options)) => receiver::serve(options),
+        Some(Role::Raw { socket, bytes, stamps }) => receiver::serve_raw(&socket, bytes, stamps),
+        Some(Role::RawUdp(options)) => raw_udp::serve(&options),
+        None => run(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let scale = if arguments.tiny { Scale::Tiny } else { Scale::Full };
+    let rows = if arguments.rows.is_empty() { Row::value_variants() } else { &arguments.rows };
+    let load = machine::load_average();
+    println!("{}; load average {load:.1}", machine::machine());
+    let (mut figures, mut failed) = (Vec::new(), 0);
+    for row in rows {
+        match row.run(scale) {
+            Ok(found) => {
+                found.iter().for_each(|figure| println!("{figure}"));
+                figures.extend(found);
+            }
+            Err(error) => {
+                println!("{row:?} failed: {error:#}");
+                failed += 1;
+            }
+        }
+    }
+    anyhow::ensure!(failed == 0, "{failed} of {} rows failed", rows.len());
+    if arguments.write {
+        readme::write(&figures, load)?;
+    }
+    Ok(())
+}
