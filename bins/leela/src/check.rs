@@ -64,6 +64,12 @@ struct Checked {
     message: String,
 }
 
+/// What `-o json` prints.
+#[derive(Serialize, Debug)]
+struct All<'a> {
+    processes: &'a [Checked],
+}
+
 /// Runs the check of every process that is installed, and tells what they say.
 pub fn run(check: &Check) -> anyhow::Result<()> {
     let local = Path::new(".leela/etc");
@@ -152,7 +158,7 @@ fn print(checked: &[Checked], form: Form) -> io::Result<()> {
     let word = |ok| if ok { "ok" } else { "wrong" };
     match form {
         Form::Json => {
-            serde_json::to_writer(&mut out, &serde_json::json!({ "processes": checked }))?;
+            serde_json::to_writer(&mut out, &All { processes: checked })?;
             writeln!(out)?;
         }
         Form::Csv => {

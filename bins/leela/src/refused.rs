@@ -7,6 +7,7 @@ use clap::Args;
 use common::books::RefusalText;
 use common::exit::Exit;
 use common::text::{Reason, write_time};
+use serde::Serialize;
 
 use crate::instance::Instance;
 use crate::output::{self, Form, Output};
@@ -41,6 +42,19 @@ Exit status: 0, 69 nobody ever ran here";
 struct Entry {
     process: String,
     refusal: RefusalText,
+}
+
+/// What `-o json` prints of it.
+#[derive(Serialize)]
+struct Row<'a> {
+    time: f64,
+    process: &'a str,
+    peer: &'a str,
+    reason: &'a str,
+    offset: usize,
+    length: u64,
+    text: &'a str,
+    way_out: &'a str,
 }
 
 /// Prints what the processes kept.
@@ -105,11 +119,18 @@ fn print(entries: &[Entry], form: Form) -> io::Result<()> {
                 writeln!(out, "{seconds} {process} {peer} {reason} {offset} {length} {shown}")?;
             }
             Form::Json => {
-                let object = serde_json::json!({
-                    "time": time.as_secs_f64(), "process": process, "peer": peer, "reason": reason,
-                    "offset": offset, "length": length, "text": shown, "way_out": way_out,
-                });
-                writeln!(out, "{object}")?;
+                let row = Row {
+                    time: time.as_secs_f64(),
+                    process,
+                    peer: &peer,
+                    reason,
+                    offset: *offset,
+                    length: *length,
+                    text: &shown,
+                    way_out: &way_out,
+                };
+                serde_json::to_writer(&mut out, &row)?;
+                writeln!(out)?;
             }
             Form::Csv => {
                 let [peer, shown, way_out] = [&peer, &shown, &way_out].map(|field| output::csv(field));

@@ -3,6 +3,8 @@
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
+use anyhow::Context as _;
+use common::exit::{Exit, OrExit as _};
 use common::metric::Event;
 use common::query::answer::{Answer, Answers};
 use common::query::proc::CLOSE;
@@ -73,7 +75,7 @@ impl Session {
             }
             while let Some(payload) = self.frames.next_frame() {
                 for answer in Answers::of(payload) {
-                    match answer.map_err(|error| anyhow::Error::new(error).context("reading dmproc.proc"))? {
+                    match answer.context("reading dmproc.proc").exit(Exit::IoErr)? {
                         Answer::Status(runs) => {
                             self.runs = Some(runs);
                             if runs {

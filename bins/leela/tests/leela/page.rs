@@ -20,9 +20,11 @@ fn commands() -> Vec<clap::Command> {
 fn section(name: &str, underline: char) -> &'static str {
     let line = underline.to_string().repeat(name.len());
     let heading = format!("\n{name}\n{line}\n");
-    let start = PAGE.find(&heading).unwrap_or_else(|| panic!("the page has no section {name}")) + heading.len();
+    let start =
+        PAGE.find(&heading).unwrap_or_else(|| panic!("the page has no section {name}")) + heading.len();
     let rest = &PAGE[start..];
-    let underlines = |line: &str| line.len() > 1 && (line.chars().all(|c| c == '-') || line.chars().all(|c| c == '='));
+    let underlines =
+        |line: &str| line.len() > 1 && (line.chars().all(|c| c == '-') || line.chars().all(|c| c == '='));
     let end = rest.lines().scan(0, |at, line| {
         let here = *at;
         *at += line.len() + 1;
@@ -56,7 +58,12 @@ fn every_command_and_option_is_in_the_page_and_the_other_way_round() {
             .collect();
         let prints_events = ["tail", "query"].contains(&name);
         documented.extend(everywhere.iter().filter(|option| *option != "version").cloned());
-        documented.extend(shared.iter().filter(|option| prints_events || (*option == "output" && has.contains("output"))).cloned());
+        documented.extend(
+            shared
+                .iter()
+                .filter(|option| prints_events || (*option == "output" && has.contains("output")))
+                .cloned(),
+        );
         assert_eq!(has, documented, "leela {name}");
         let takes_form = section("OUTPUT", '=').lines().next().unwrap_or_default().contains(name);
         let first = section("OUTPUT", '=').trim_start().lines().next().unwrap().replace(',', "");
@@ -114,7 +121,11 @@ fn a_wrong_usage_exits_64() {
         &["query"],
         &["query", "a", "b", "c"],
         &["completion", "csh"],
-        &["--runtime-dir", "/a/path/of/more/than/eighty/bytes/leaves/no/room/for/the/name/of/a/socket/below/it/at/all", "status"],
+        &[
+            "--runtime-dir",
+            "/a/path/of/more/than/eighty/bytes/leaves/no/room/for/the/name/of/a/socket/below/it/at/all",
+            "status",
+        ],
     ] {
         let said = said(leela().args(arguments).spawn().unwrap(), b"");
         assert_eq!(said.status, 64, "{arguments:?}: {}", said.err);
@@ -142,7 +153,11 @@ fn every_error_names_the_instance() {
         for mut command in [by_flag, by_environment] {
             let said = said(command.spawn().unwrap(), b"");
             assert_eq!(said.status, status, "{arguments:?}: {}", said.err);
-            assert!(said.err.starts_with("leela: instance /nonexistent/leela: "), "{arguments:?}: {}", said.err);
+            assert!(
+                said.err.starts_with("leela: instance /nonexistent/leela: "),
+                "{arguments:?}: {}",
+                said.err
+            );
             if status == 69 {
                 assert!(said.err.contains("`leela up`") && said.err.contains("leela.target"), "{}", said.err);
             }
@@ -161,7 +176,9 @@ fn the_instance_of_this_directory_is_found() {
 
 #[test]
 fn completion_is_for_three_shells() {
-    for (shell, want) in [("bash", "complete -F _leela"), ("zsh", "#compdef leela"), ("fish", "complete -c leela")] {
+    for (shell, want) in
+        [("bash", "complete -F _leela"), ("zsh", "#compdef leela"), ("fish", "complete -c leela")]
+    {
         let said = said(leela().args(["completion", shell]).spawn().unwrap(), b"");
         assert_eq!(said.status, 0);
         assert!(said.out.contains(want) && said.out.contains("refused"), "{shell}");

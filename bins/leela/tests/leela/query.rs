@@ -1,1 +1,185 @@
-//! x
+//! `leela query`: the client of the proc socket.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::time::Duration;
+
+use sockets::frame::{self, Frames};
+
+use crate::sandbox::{Sandbox, said};
+
+/// Stands in for leela-dmproc.
+struct Dmproc(UnixListener);
+
+/// One client of it.
+struct Client {
+    stream: UnixStream,
+    frames: Frames,
+}
+
+impl Dmproc {
+    fn new(sandbox: &Sandbox) -> Dmproc {
+        Dmproc(UnixListener::bind(sandbox.run.dmproc_proc()).unwrap())
+    }
+
+    fn client(&self) -> Client {
+        let (stream, _) = self.0.accept().unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        Client { stream, frames: Frames::default() }
+    }
+}
+
+impl Client {
+    /// The next payload; none at the end of the stream.
+    fn hear(&mut self) -> Option<String> {
+        loop {
+            if let Some(payload) = self.frames.next_frame() {
+                return Some(String::from_utf8(payload.to_vec()).unwrap());
+            }
+            let mut buffer = [0; 1024];
+            match self.stream.read(&mut buffer).unwrap() {
+                0 => return None,
+                length => self.frames.push(&buffer[..length]),
+            }
+        }
+    }
+
+    fn say(&mut self, payload: &str) {
+        let mut bytes = Vec::new();
+        frame::write(&mut bytes, payload.as_bytes());
+        self.stream.write_all(&bytes).unwrap();
+    }
+}
+
+#[test]
+fn a_query_is_asked_and_its_events_are_printed() {
+    for (arguments, asked, want) in [
+        (
+            &["query", "SELECT window 5 (mean) FROM ^room;", "--count", "2"][..],
+            "with reason,lost;proc match 5|^room window 5 (mean);",
+            "event 4|room 3 0.5;\nevent 5|rooms NaN 1.0;\n",
+        ),
+        (
+            &["query", "mean | [> 5]", "^ro om$", "--count", "2", "-o", "json"],
+            "with reason,lost;proc match 7|^ro om$ mean | [> 5];",
+            "{\"time\":0.5,\"key\":\"room\",\"value\":3}\n{\"time\":1.0,\"key\":\"rooms\",\"value\":null}\n",
+        ),
+    ] {
+        let sandbox = Sandbox::new();
+        let dmproc = Dmproc::new(&sandbox);
+        let child = sandbox.command(arguments).spawn().unwrap();
+        let mut client = dmproc.client();
+        assert_eq!(client.hear().as_deref(), Some(asked));
+        client.say("status 0;");
+        client.say("");
+        client.say("event 4|room 3 0.5;");
+        client.say("event 5|rooms NaN 1.0;event 4|more 9 2.0;");
+        assert_eq!(client.hear().as_deref(), Some("close;"));
+        let said = said(child, b"");
+        assert_eq!((said.status, said.out.as_str(), said.err.as_str()), (0, want, ""), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_wrong_query_is_told_at_once_also_without_dmproc() {
+    let sandbox = Sandbox::new();
+    for (arguments, want) in [
+        (
+            &["query", "SELECT meen FROM ^web"][..],
+            "SELECT meen FROM ^web\n       ^^^^\nthere is no function `meen`; did you mean `mean`?\n",
+        ),
+        (
+            &["query", "meen", "^web"],
+            "'meen' '^web'\n ^^^^\nthere is no function `meen`; did you mean `mean`?\n",
+        ),
+        (&["query", "SELECT id FROM ^w WHERE a=b"], "SELECT id FROM ^w WHERE a=b\n                  ^"),
+    ] {
+        let said = sandbox.run(arguments);
+        assert_eq!(said.status, 65, "{arguments:?}");
+        assert!(said.err.contains(&format!("the query is wrong\n{want}")), "{}", said.err);
+    }
+}
+
+#[test]
+fn a_refusal_is_shown_in_what_was_typed() {
+    for (answers, want) in [
+        (
+            &["status 1;", "reason 30 4 14|too much; less;"][..],
+            ": the query is wrong\nSELECT mean FROM ^web\n       ^^^^\ntoo much; less\n",
+        ),
+        (&["status 1;reason 0 4 14|too much; less;"], ": leela-dmproc refused the query: too much; less\n"),
+        (&["status 1;"], ": leela-dmproc refused the query and did not say why"),
+    ] {
+        let sandbox = Sandbox::new();
+        let dmproc = Dmproc::new(&sandbox);
+        let child = sandbox.command(&["query", "SELECT mean FROM ^web"]).spawn().unwrap();
+        let mut client = dmproc.client();
+        let asked = client.hear().unwrap();
+        let place = asked.rfind("mean").unwrap();
+        for answer in answers {
+            client.say(&answer.replace("reason 30 ", &format!("reason {place} ")));
+        }
+        drop(client);
+        let said = said(child, b"");
+        assert_eq!(said.status, 65);
+        assert!(said.err.contains(want), "{}", said.err);
+    }
+}
+
+#[test]
+fn losses_are_told() {
+    let sandbox = Sandbox::new();
+    let dmproc = Dmproc::new(&sandbox);
+    let child = sandbox.command(&["query", "id", ".", "--count", "1"]).spawn().unwrap();
+    let mut client = dmproc.client();
+    client.hear();
+    client.say("status 0;lost 17;event 1|a 1 0.0;");
+    assert!(said(child, b"").err.contains("leela: 17 events were lost: "));
+}
+
+#[test]
+fn it_reconnects_when_dmproc_comes_back_and_says_so() {
+    let sandbox = Sandbox::new();
+    let dmproc = Dmproc::new(&sandbox);
+    let mut child = sandbox.command(&["query", "id", ".", "--count", "2"]).spawn().unwrap();
+    let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut client = dmproc.client();
+    client.hear();
+    client.say("status 0;event 1|a 1 0.0;");
+    drop((client, dmproc));
+    assert_eq!(told.next().unwrap().unwrap(), "leela: leela-dmproc went away; waiting for it");
+    std::fs::remove_file(sandbox.run.dmproc_proc()).unwrap();
+    let dmproc = Dmproc::new(&sandbox);
+    let mut client = dmproc.client();
+    assert_eq!(client.hear().as_deref(), Some("with reason,lost;proc match 1|. id;"));
+    assert_eq!(told.next().unwrap().unwrap(), "leela: leela-dmproc is back; windows begin anew");
+    client.say("status 0;event 1|b 2 1.0;");
+    let said = said(child, b"");
+    assert_eq!((said.status, said.out.as_str()), (0, "event 1|a 1 0.0;\nevent 1|b 2 1.0;\n"));
+}
+
+#[test]
+fn not_in_time_is_1() {
+    let sandbox = Sandbox::new();
+    let dmproc = Dmproc::new(&sandbox);
+    let child = sandbox.command(&["query", "id", ".", "--count", "3", "--timeout", "300ms"]).spawn().unwrap();
+    let mut client = dmproc.client();
+    client.hear();
+    client.say("status 0;event 1|a 1 0.0;");
+    let said = said(child, b"");
+    assert_eq!((said.status, said.out.as_str()), (1, "event 1|a 1 0.0;\n"));
+    assert!(said.err.contains("1 of 3 events came in time"), "{}", said.err);
+}
+
+#[test]
+fn what_is_no_answer_is_an_error() {
+    let sandbox = Sandbox::new();
+    let dmproc = Dmproc::new(&sandbox);
+    let child = sandbox.command(&["query", "id", "."]).spawn().unwrap();
+    let mut client = dmproc.client();
+    client.hear();
+    client.say("news 1;");
+    let said = said(child, b"");
+    assert_eq!(said.status, 74, "{}", said.err);
+    assert!(said.err.contains("reading dmproc.proc: no answer of a proc socket at byte 0"), "{}", said.err);
+}

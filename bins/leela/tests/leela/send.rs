@@ -48,10 +48,16 @@ fn one_metric_is_one_datagram() {
     let sandbox = Sandbox::new();
     let databus = databus(&sandbox);
     for (arguments, want) in [
-        (&["gauge", "room.temp", "21.5", "--time", "1350332001.5"][..], "gauge 9|room.temp 21.5 1350332001.5;"),
+        (
+            &["gauge", "room.temp", "21.5", "--time", "1350332001.5"][..],
+            "gauge 9|room.temp 21.5 1350332001.5;",
+        ),
         (&["--time", "7", "adjust", "a", "-1"], "adjust 1|a -1 7.0;"),
         (&["derive", "a", "-1.5e3", "--time", "7.0"], "derive 1|a -1500 7.0;"),
-        (&["counter", "io;b=2;a=1", "18446744073709551615", "--time", "7.25"], "counter 10|io;a=1;b=2 18446744073709551615 7.25;"),
+        (
+            &["counter", "io;b=2;a=1", "18446744073709551615", "--time", "7.25"],
+            "counter 10|io;a=1;b=2 18446744073709551615 7.25;",
+        ),
     ] {
         let said = sandbox.run(&[&["send"], arguments].concat());
         assert_eq!((said.status, said.out.as_str(), said.err.as_str()), (0, "", ""), "{arguments:?}");
@@ -65,10 +71,16 @@ fn a_wrong_metric_is_shown_with_a_caret() {
     let sandbox = Sandbox::new();
     let databus = databus(&sandbox);
     for (arguments, want) in [
-        (["guage", "room.temp", "1"], "guage room.temp 1\n^\na kind is gauge, counter, derive, absolute or adjust\n"),
+        (
+            ["guage", "room.temp", "1"],
+            "guage room.temp 1\n^\na kind is gauge, counter, derive, absolute or adjust\n",
+        ),
         (["gauge", "", "1"], "gauge  1\n      ^\na key is"),
         (["gauge", "room.temp", "warm"], "gauge room.temp warm\n                ^\na value is"),
-        (["gauge", "room.temp", "nan"], "gauge room.temp nan\n                ^\na metric is a finite number"),
+        (
+            ["gauge", "room.temp", "nan"],
+            "gauge room.temp nan\n                ^\na metric is a finite number",
+        ),
     ] {
         let said = sandbox.run(&[&["send"][..], &arguments].concat());
         assert_eq!(said.status, 65, "{arguments:?}");
@@ -93,7 +105,8 @@ fn a_full_databus_exits_75() {
     assert_eq!(said.status, 75, "{}", said.err);
     assert!(said.err.ends_with("\n0 metrics before it were sent\n"), "{}", said.err);
     // With room again it goes on, as long as it may wait.
-    let waiting = sandbox.command(&["send", "gauge", "a", "1", "--time", "7", "--timeout", "20s"]).spawn().unwrap();
+    let waiting =
+        sandbox.command(&["send", "gauge", "a", "1", "--time", "7", "--timeout", "20s"]).spawn().unwrap();
     let mut buffer = [0; 8];
     databus.recv(&mut buffer).unwrap();
     assert_eq!(said_and_drained(waiting, &databus), "gauge 1|a 1 7.0;");
@@ -140,7 +153,8 @@ fn lines_are_sent_as_they_come() {
 fn a_bad_line_costs_itself_and_those_behind_it() {
     let sandbox = Sandbox::new();
     let databus = databus(&sandbox);
-    let said = sandbox.run_with(&["send", "-"], b"a: 1 7\ngauge 1|b 2 7;\ngauge 1|c 3 7;gauge 1|d x 7;\ne: 5 7\n");
+    let said =
+        sandbox.run_with(&["send", "-"], b"a: 1 7\ngauge 1|b 2 7;\ngauge 1|c 3 7;gauge 1|d x 7;\ne: 5 7\n");
     assert_eq!(said.status, 65);
     let want = "line 3: value: a value is a number like 3, -0.5 or 1.5e-7, with digits on both sides of the point\n\
                 gauge 1|c 3 7;gauge 1|d x 7;\n\
