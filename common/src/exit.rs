@@ -9,6 +9,8 @@ use std::process::ExitCode;
 
 use nix::errno::Errno;
 
+use crate::books::BooksError;
+
 /// Exit statuses. There are no others.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Exit {
@@ -56,11 +58,18 @@ impl Exit {
         anyhow::Error::new(Exiting { exit: self, error: anyhow::Error::msg(message.to_string()) })
     }
 
-    /// The status an error asks for: the outermost one given by [`OrExit::exit`], else what the system's
-    /// error in its chain means (no permission 77, other input and output 74), else 70.
+    /// The status an error asks for: the outermost one given by [`OrExit::exit`], else 75 where another instance
+    /// keeps the books, else what the system's error in its chain means (no permission 77, other input and
+    /// output 74), else 70.
     pub fn of(error: &anyhow::Error) -> Exit {
         if let Some(exiting) = error.chain().find_map(|cause| cause.downcast_ref::<Exiting>()) {
             return exiting.exit;
+        }
+        let busy = |cause: &(dyn StdError + 'static)| {
+            matches!(cause.downcast_ref::<BooksError>(), Some(BooksError::Busy { .. }))
+        };
+        if error.chain().any(busy) {
+            return Exit::TempFail;
         }
         match system_error(error) {
             Some(io::ErrorKind::PermissionDenied) => Exit::NoPerm,
@@ -143,6 +152,11 @@ mod tests {
             ("outermost wins", Err::<(), _>(Exit::Data.error("x")).exit(Exit::No).unwrap_err(), Exit::No),
             ("system, denied", denied().context("opening /x").unwrap_err(), Exit::NoPerm),
             ("system, errno", anyhow::Error::new(Errno::ENOSPC).context("writing /x"), Exit::IoErr),
+            (
+                "books that another keeps",
+                anyhow::Error::new(BooksError::Busy { path: "/run/leela/books/udp".into(), pid: 7 }),
+                Exit::TempFail,
+            ),
             ("given wins over system", denied().exit(Exit::Config).unwrap_err(), Exit::Config),
         ] {
             assert_eq!(Exit::of(&error), want, "{label}");

@@ -62,7 +62,8 @@ pub fn main<C: Process>(run: impl FnOnce(C, Places) -> anyhow::Result<()>) -> Ex
         Ok(()) => Exit::Ok.into(),
         Err(error) if exit::is_broken_pipe(&error) && matches.get_flag("check") => Exit::Ok.into(),
         Err(error) => {
-            error!("{error:#}");
+            // A drop-in that is to be written stands on lines of its own.
+            format!("{error:#}").lines().for_each(|line| error!("{line}"));
             Exit::of(&error).into()
         }
     }
