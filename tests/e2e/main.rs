@@ -1,6 +1,8 @@
 //! What Leela promises, through the real binaries: one module a promise.
 
+mod config_errors;
 mod kill9;
+mod man_pages;
 mod registration;
 mod restart_keeps_queued;
 mod stopped_consumer;

@@ -111,6 +111,18 @@ impl Sandbox {
         self.held.insert("udp".to_owned(), sockets.into_iter().map(OwnedFd::from).collect());
     }
 
+    /// Hands what is held for `from` to `process` as well: sockets it has no use for.
+    pub fn hand_to(&mut self, process: &str, from: &str) {
+        let sockets = self.held[from].iter().map(|socket| socket.try_clone().expect("descriptors are left"));
+        let sockets = sockets.collect();
+        self.held.insert(process.to_owned(), sockets);
+    }
+
+    /// Hands nothing over any more to instances of `process` that are started from now on.
+    pub fn release(&mut self, process: &str) {
+        self.held.remove(process);
+    }
+
     /// Where leela-udp listens, by the sockets that are held for it.
     pub fn listen(&self) -> SocketAddr {
         self.listen[0]
@@ -152,7 +164,17 @@ impl Sandbox {
 
     /// Runs a process to its end, which it has to reach by itself, and gives its output.
     pub fn run_to_end(&self, process: &str, config: &str, arguments: &[&str]) -> Output {
-        let mut command = self.command(process, config, arguments);
+        Sandbox::to_end(process, self.command(process, config, arguments))
+    }
+
+    /// Runs a process to its end with these arguments alone, in the directory of the sandbox.
+    pub fn run_plainly(&self, process: &str, arguments: &[&str]) -> Output {
+        let mut command = self.program(process);
+        command.args(arguments);
+        Sandbox::to_end(process, command)
+    }
+
+    fn to_end(process: &str, mut command: Command) -> Output {
         let child =
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
         let mut child = Reaped(Some(child));
@@ -165,14 +187,11 @@ impl Sandbox {
         let root = self.home.root.path();
         let file = root.join("etc").join(format!("{process}.toml"));
         fs::write(&file, config).expect("the directory is ours");
-        let mut command = Command::new(binary(&format!("leela-{process}")));
+        let mut command = self.program(process);
         command.arg("--config").arg(&file);
         command.arg("--runtime-dir").arg(self.run().path());
         command.arg("--state-dir").arg(root.join("state").join(process));
-        command.args(arguments).current_dir(root).stdin(Stdio::null());
-        for variable in ["NOTIFY_SOCKET", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "JOURNAL_STREAM"] {
-            command.env_remove(variable);
-        }
+        command.args(arguments);
         if let Some(held) = self.held.get(process) {
             let handed = held.iter().zip(3..).map(|(socket, child_fd)| FdMapping {
                 parent_fd: socket.try_clone().expect("descriptors are left"),
@@ -180,6 +199,21 @@ impl Sandbox {
             });
             command.fd_mappings(handed.collect()).expect("each has a number of its own");
             command.env("LISTEN_FDS", held.len().to_string());
+        }
+        command
+    }
+
+    /// The program of a process, without what the environment of the test could tell it.
+    fn program(&self, process: &str) -> Command {
+        let mut command = Command::new(binary(&format!("leela-{process}")));
+        command.current_dir(self.path()).stdin(Stdio::null());
+        for (variable, _) in std::env::vars_os() {
+            let name = variable.to_string_lossy();
+            let ours =
+                ["LEELA_", "LISTEN_", "NOTIFY_", "WATCHDOG_"].iter().any(|prefix| name.starts_with(prefix));
+            if ours || ["JOURNAL_STREAM", "STATE_DIRECTORY", "XDG_RUNTIME_DIR"].contains(&&*name) {
+                command.env_remove(&variable);
+            }
         }
         command
     }
