@@ -82,9 +82,11 @@ fn losses(hop: &Hop) -> Vec<String> {
                 ));
             }
         }
-        _ if hop.left => {}
+        // What waits for a foreign one is in the table: its user knows that it does not read.
+        _ if hop.left || hop.received.is_none() => {}
         _ if hop.waiting > 0 => {
-            found.push(format!("{} from {from} wait for {to}", records(hop.waiting)));
+            let verb = if hop.waiting == 1 { "waits" } else { "wait" };
+            found.push(format!("{} from {from} {verb} for {to}", records(hop.waiting)));
         }
         _ => {}
     }

@@ -4,6 +4,14 @@ use common::books::{Snapshot, State};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
+/// What holds at every commit, by the names of counters and families: the whole, and its parts.
+const IDENTITIES: [(&str, &[&str]); 4] = [
+    ("received", &["accepted", "refused"]),
+    ("accepted", &["passed", "merged", "dropped", "waiting"]),
+    ("absolute_applied", &["absolute_emitted", "absolute_open", "absolute_lost"]),
+    ("frames.produced", &["frames.delivered", "frames.lost", "frames.waiting"]),
+];
+
 /// One process of the report.
 #[derive(Serialize, Clone, PartialEq, Debug)]
 pub(super) struct Process {
@@ -76,11 +84,7 @@ impl Process {
     /// The identities that do not hold. Books that do not have the left side, or nothing of the right, promise
     /// nothing.
     pub(super) fn differences(&self) -> Vec<Difference> {
-        let identities: [(&str, &[&str]); 2] = [
-            ("received", &["accepted", "refused"]),
-            ("accepted", &["passed", "merged", "dropped", "waiting"]),
-        ];
-        identities.into_iter().filter_map(|(whole, parts)| self.difference(whole, parts)).collect()
+        IDENTITIES.iter().filter_map(|&(whole, parts)| self.difference(whole, parts)).collect()
     }
 
     fn difference(&self, whole: &str, parts: &[&str]) -> Option<Difference> {
@@ -125,6 +129,24 @@ pub(super) mod tests {
             (
                 &[("received", 9), ("accepted", 7), ("refused.length", 1)],
                 &["received 9 is not accepted 7 + refused 1"],
+            ),
+            (
+                &[
+                    ("absolute_applied", 5),
+                    ("absolute_emitted", 3),
+                    ("absolute_open", 2),
+                    ("absolute_lost", 0),
+                ],
+                &[],
+            ),
+            (
+                &[
+                    ("frames.produced", 5),
+                    ("frames.delivered", 3),
+                    ("frames.lost.slow_client", 1),
+                    ("frames.waiting", 1),
+                ],
+                &[],
             ),
             (&[("accepted", 7), ("passed", 8)], &["accepted 7 is not passed 8"]),
         ] {
