@@ -49,6 +49,9 @@ Exit status: 0, 1 not in time, 65 the pattern is wrong, 69 leela-timeline is not
 /// How many timelines a tail sees in its life, at most; more are not told apart.
 const SOURCES_MAX: usize = 16;
 
+/// Datagrams that are read before signals and the next registration have their turn.
+const DATAGRAMS_MAX: usize = 64;
+
 /// Prints events until it has enough.
 pub fn run(tail: &Tail, instance: &Instance) -> anyhow::Result<()> {
     let pattern = tail.pattern.as_deref().unwrap_or("");
@@ -65,7 +68,10 @@ pub fn run(tail: &Tail, instance: &Instance) -> anyhow::Result<()> {
     let mut points = Points::new(tail.output.form(), output::out())?;
     let mut lost = 0;
     let ended = loop {
-        'drain: while let Some((events, missing)) = consumer.receive()? {
+        let mut datagrams = 0;
+        'drain: while datagrams < DATAGRAMS_MAX {
+            let Some((events, missing)) = consumer.receive()? else { break };
+            datagrams += 1;
             lost += missing;
             for event in events {
                 // A record that cannot be read takes those behind it along; the next datagram stands by itself.
@@ -93,7 +99,8 @@ pub fn run(tail: &Tail, instance: &Instance) -> anyhow::Result<()> {
             tell(&mut lost);
             next = now + registration::INTERVAL;
         }
-        match wait.wait(Some(next), "events")? {
+        let until = if datagrams == DATAGRAMS_MAX { now } else { next };
+        match wait.wait(Some(until), "events")? {
             Woke::Due => {}
             woke => break tail.limits.end(woke, points.printed),
         }

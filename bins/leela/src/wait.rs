@@ -66,7 +66,8 @@ impl Wait {
         self.poll.registry()
     }
 
-    /// Waits until something is ready, but not past `until`. `what` is told after a second: "events".
+    /// Waits until something is ready, but not past `until`; signals are seen also when that has come. `what` is
+    /// told after a second: "events".
     ///
     /// # Errors
     /// A broken pipe when the reader of standard output went away.
@@ -75,9 +76,6 @@ impl Wait {
             let now = Instant::now();
             if self.timeout.is_some_and(|timeout| timeout <= now) {
                 return Ok(Woke::Timeout);
-            }
-            if until.is_some_and(|until| until <= now) {
-                return Ok(Woke::Due);
             }
             if !self.told && self.patience <= now {
                 self.told = true;
@@ -101,7 +99,7 @@ impl Wait {
                     _ => ready = true,
                 }
             }
-            if ready {
+            if ready || until.is_some_and(|until| until <= Instant::now()) {
                 return Ok(Woke::Due);
             }
         }

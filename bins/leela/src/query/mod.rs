@@ -51,7 +51,7 @@ pub fn run(query: &Query, instance: &Instance) -> anyhow::Result<()> {
     let session = Session::open(&path, &asked, &wait);
     let mut session = Some(session.map_err(|error| instance.unreached(&path, "dmproc", &error))?);
     let mut points = Points::new(query.output.form(), output::out())?;
-    let (mut backoff, mut next) = (BACKOFF_FIRST, None);
+    let (mut backoff, mut next, mut printed) = (BACKOFF_FIRST, None, 0);
     let ended = loop {
         let heard = match &mut session {
             Some(session) => session.read(|event| {
@@ -67,18 +67,22 @@ pub fn run(query: &Query, instance: &Instance) -> anyhow::Result<()> {
         if query.limits.reached(points.printed) {
             break Ok(());
         }
+        let mut more = false;
         match heard {
             Heard::Nothing => {}
-            Heard::Events => {
-                wait.over();
-                backoff = BACKOFF_FIRST;
-            }
+            Heard::Some => more = true,
             Heard::Refused(reason) => return Err(asked.refused(reason)),
             Heard::End => {
                 session = None;
                 output::say("leela-dmproc went away; waiting for it");
                 next = Some(Instant::now() + backoff);
             }
+        }
+        if points.printed > printed {
+            printed = points.printed;
+            wait.over();
+            // A dmproc that answers stays.
+            backoff = BACKOFF_FIRST;
         }
         let now = Instant::now();
         if next.is_some_and(|next| next <= now) {
@@ -97,7 +101,7 @@ pub fn run(query: &Query, instance: &Instance) -> anyhow::Result<()> {
             Some(session) if session.runs() => "events",
             _ => "leela-dmproc",
         };
-        match wait.wait(next, what)? {
+        match wait.wait(if more { Some(now) } else { next }, what)? {
             Woke::Due => {}
             woke => break query.limits.end(woke, points.printed),
         }

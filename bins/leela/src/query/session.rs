@@ -22,10 +22,10 @@ const READ_BYTES: usize = 64 * 1024;
 /// What was heard since the last time.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Heard {
-    /// Nothing, or not yet enough.
+    /// Nothing.
     Nothing,
-    /// The query runs, or has answered.
-    Events,
+    /// Something; there may be more.
+    Some,
     /// The query is refused, with the reason if there is one.
     Refused(Option<Reason>),
     /// leela-dmproc went away.
@@ -58,47 +58,38 @@ impl Session {
         self.runs == Some(true)
     }
 
-    /// Reads all there is; each event goes to `event`.
+    /// Reads a piece of what there is; each event goes to `event`. After [`Heard::Nothing`] there is no more for
+    /// now, after all else there may be.
     pub(super) fn read(
         &mut self,
         mut event: impl FnMut(&Event<'_>) -> io::Result<()>,
     ) -> anyhow::Result<Heard> {
-        let mut heard = Heard::Nothing;
-        loop {
-            match self.stream.read(&mut self.buffer) {
-                Ok(0) => return Ok(self.end()),
-                Ok(length) => self.frames.push(&self.buffer[..length]),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(heard),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) if is_absent(&error) => return Ok(self.end()),
-                Err(error) => return Err(anyhow::Error::new(error).context("reading dmproc.proc")),
-            }
-            while let Some(payload) = self.frames.next_frame() {
-                for answer in Answers::of(payload) {
-                    match answer.context("reading dmproc.proc").exit(Exit::IoErr)? {
-                        Answer::Status(runs) => {
-                            self.runs = Some(runs);
-                            if runs {
-                                heard = Heard::Events;
-                            }
-                        }
-                        Answer::Event(value) => {
-                            heard = Heard::Events;
-                            event(&value)?;
-                        }
-                        Answer::Reason { at, text } => {
-                            return Ok(Heard::Refused(Some(Reason { at, text: text.to_owned() })));
-                        }
-                        Answer::Lost(events) => output::say(format_args!(
-                            "{events} events were lost: this reader is slower than the query; select fewer series, \
-                             or let a `window` thin them out"
-                        )),
-                        // Not asked for.
-                        Answer::Rate { .. } => {}
+        match self.stream.read(&mut self.buffer) {
+            Ok(0) => return Ok(self.end()),
+            Ok(length) => self.frames.push(&self.buffer[..length]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Heard::Nothing),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(Heard::Some),
+            Err(error) if is_absent(&error) => return Ok(self.end()),
+            Err(error) => return Err(anyhow::Error::new(error).context("reading dmproc.proc")),
+        }
+        while let Some(payload) = self.frames.next_frame() {
+            for answer in Answers::of(payload) {
+                match answer.context("reading dmproc.proc").exit(Exit::IoErr)? {
+                    Answer::Status(runs) => self.runs = Some(runs),
+                    Answer::Event(value) => event(&value).context("printing")?,
+                    Answer::Reason { at, text } => {
+                        return Ok(Heard::Refused(Some(Reason { at, text: text.to_owned() })));
                     }
+                    Answer::Lost(events) => output::say(format_args!(
+                        "{events} events were lost: this reader is slower than the query; select fewer series, \
+                         or let a `window` thin them out"
+                    )),
+                    // Not asked for.
+                    Answer::Rate { .. } => {}
                 }
             }
         }
+        Ok(Heard::Some)
     }
 
     /// Says that no more is wanted.

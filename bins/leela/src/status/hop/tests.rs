@@ -271,7 +271,7 @@ impl World {
             }
             Step::Kill => self.lost += self.queue.pop_front().map_or(0, |(_, count)| u64::from(count)),
             Step::KillAll => {
-                self.lost += self.queue.drain(..).map(|(_, count)| u64::from(count)).sum::<u64>()
+                self.lost += self.queue.drain(..).map(|(_, count)| u64::from(count)).sum::<u64>();
             }
             Step::Leave if self.left() => {
                 assert_eq!(self.ring.join(Path::new(PEER), WANTS).unwrap(), self.place);
