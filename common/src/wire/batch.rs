@@ -111,11 +111,32 @@ impl Batch {
         let Some(mut room) = self.bytes.get_mut(self.length..self.length + length) else { return Err(Full) };
         for part in parts {
             let (front, rest) = room.split_at_mut(part.len());
-            front.copy_from_slice(part);
+            copy(front, part);
             room = rest;
         }
         self.length += length;
         self.count += 1;
         Ok(())
+    }
+}
+
+/// As `copy_from_slice`, without a call for the lengths that keys mostly have: two blocks that may overlap.
+#[inline]
+fn copy(to: &mut [u8], from: &[u8]) {
+    match from.len() {
+        8..=15 => copy_ends::<8>(to, from),
+        16..=32 => copy_ends::<16>(to, from),
+        33..=64 => copy_ends::<32>(to, from),
+        _ => to.copy_from_slice(from),
+    }
+}
+
+#[inline]
+fn copy_ends<const N: usize>(to: &mut [u8], from: &[u8]) {
+    if let (Some(to), Some(from)) = (to.first_chunk_mut::<N>(), from.first_chunk()) {
+        *to = *from;
+    }
+    if let (Some(to), Some(from)) = (to.last_chunk_mut::<N>(), from.last_chunk()) {
+        *to = *from;
     }
 }
