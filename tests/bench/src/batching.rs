@@ -36,7 +36,7 @@ pub(crate) fn run(scale: Scale) -> anyhow::Result<Vec<Figure>> {
             Figure::new(format!("batching at {word}, p99"), Unit::Microseconds, of(|round| round.p99_us))
                 .note(format!("to a peer; p50 {:.0} us", of(|round| round.p50_us)));
         match rate {
-            1e5 => figures.extend([cpu.to_reach(20.0, 14.0), p99.to_reach(1000.0, 1000.0)]),
+            1e5 => figures.extend([cpu.bounds(20.0, 14.0), p99.bounds(1000.0, 1000.0)]),
             _ => figures.extend([cpu, p99]),
         }
     }

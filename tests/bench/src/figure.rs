@@ -69,7 +69,7 @@ impl Figure {
         }
     }
 
-    pub(crate) fn to_reach(self, to_reach: f64, aim: f64) -> Figure {
+    pub(crate) fn bounds(self, to_reach: f64, aim: f64) -> Figure {
         Figure { to_reach: Some(to_reach), aim: Some(aim), ..self }
     }
 
@@ -157,7 +157,7 @@ mod tests {
             (Unit::Percent, 2e7, "missed"),
         ] {
             let (to_reach, aim) = if unit == Unit::Percent { (12e6, 10e6) } else { (12e6, 40e6) };
-            let figure = Figure::new("a", unit, value).to_reach(to_reach, aim);
+            let figure = Figure::new("a", unit, value).bounds(to_reach, aim);
             assert_eq!(figure.verdict(), want, "{value} {unit:?}");
         }
         assert_eq!(Figure::new("a", Unit::Percent, 1.0).verdict(), "");

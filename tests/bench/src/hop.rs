@@ -36,7 +36,7 @@ pub(crate) fn run(scale: Scale) -> anyhow::Result<Vec<Figure>> {
     let note =
         format!("{:.0} ns of cpu to write a record, {:.0} ns to read it", median(&writing), median(&reading));
     let figure = Figure::new("hop", Unit::RecordsPerSecond, median(&rates))
-        .to_reach(12e6, 40e6)
+        .bounds(12e6, 40e6)
         .baseline("raw send and recv of the same bytes", median(&raw))
         .note(note);
     Ok(vec![figure])

@@ -33,11 +33,11 @@ pub(crate) fn run(scale: Scale) -> anyhow::Result<Vec<Figure>> {
     let baseline = "p99 of a raw datagram at 5 k/s";
     Ok(vec![
         Figure::new("hop_latency at 5 k/s", Unit::Microseconds, p99(&slow))
-            .to_reach(150.0, 60.0)
+            .bounds(150.0, 60.0)
             .baseline(baseline, p99(&raw))
             .note(seen(&slow)),
         Figure::new("hop_latency at 1 M/s", Unit::Microseconds, p99(&fast))
-            .to_reach(1000.0, 500.0)
+            .bounds(1000.0, 500.0)
             .baseline(baseline, p99(&raw))
             .note(seen(&fast)),
     ])

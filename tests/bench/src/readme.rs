@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn only_what_is_between_the_marks_changes() {
         let text = format!("before\n{BEGIN}old\n{END}after\n");
-        let figures = [Figure::new("hop", Unit::RecordsPerSecond, 2e7).to_reach(12e6, 40e6)];
+        let figures = [Figure::new("hop", Unit::RecordsPerSecond, 2e7).bounds(12e6, 40e6)];
         let written = with(&text, &figures, "2013-07-19", "a machine", 0.0).unwrap();
         assert!(written.starts_with(&format!("before\n{BEGIN}2013-07-19, on a machine;")), "{written}");
         let row = "| hop | 20.00 M records/s | 12.00 M records/s | 40.00 M records/s | reached |  |  |\n";
