@@ -15,6 +15,7 @@ test: ## Install what the tests need, where this user may, and run the whole sui
 	tests/services/install.sh
 	cargo build --workspace --bins
 	cargo test --workspace
+	python3 tests/readme.py
 
 check: ## Format, lints, documents, units
 	cargo fmt --all --check
