@@ -79,6 +79,8 @@ def main():
     server, printed = first_terminal(up)
     try:
         check(up, shown, printed)
+        if not any("127.0.0.1:6968" in line for line in printed):
+            sys.exit("the README's port 6968 is taken by something else:\n" + "\n".join(printed))
         outputs = second_terminal([command for command, _ in rest])
         for (command, wanted), output in zip(rest, outputs, strict=False):
             check(command, wanted, output)
