@@ -4,7 +4,7 @@ use std::time::Duration;
 
 const FIRST: Duration = Duration::from_millis(100);
 /// The longest wait.
-const LAST: Duration = Duration::from_secs(5);
+pub(super) const LAST: Duration = Duration::from_secs(5);
 /// Who lived so long begins anew with the shortest wait.
 const LIVED: Duration = Duration::from_secs(10);
 

@@ -16,10 +16,10 @@ use command_fds::{CommandFdExt, FdMapping};
 use common::exit::Exit;
 use nix::errno::Errno;
 use nix::sys::prctl;
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::{Pid, getppid};
 
-use super::backoff::Backoff;
+use super::backoff::{self, Backoff};
 use super::handover::Handover;
 use super::place::Place;
 use super::say::Say;
@@ -236,14 +236,12 @@ impl Child {
         self.away_since.get_or_insert(now);
         if hopeless {
             self.tell_once(common.say, format!("{}, see its words above", ended(status)), wait);
+        } else if wait == backoff::LAST {
+            self.tell_once(common.say, format!("it {} again and again", ended(status)), wait);
         } else {
             self.said = Some(format!("it {} after {}", ended(status), seconds(lived)));
-            common.say.warn(&format!(
-                "{name} {} (pid {pid}, after {}), starts again in {}",
-                ended(status),
-                seconds(lived),
-                seconds(wait)
-            ));
+            let (how, lived, wait) = (ended(status), seconds(lived), seconds(wait));
+            common.say.warn(&format!("{name} {how} (pid {pid}, after {lived}), starts again in {wait}"));
         }
         Ok(())
     }
@@ -338,6 +336,8 @@ impl Child {
 /// nobody behind. A step of its own, since only a process itself may ask for that, before it is another.
 pub(super) fn become_process(parent: u32, command: &[OsString]) -> anyhow::Result<()> {
     let (program, arguments) = command.split_first().context("no program after --")?;
+    // Those that `leela up` takes from a descriptor are blocked, and a program inherits that.
+    SigSet::empty().thread_set_mask().context("unblocking signals")?;
     prctl::set_pdeathsig(Signal::SIGTERM).context("asking for a signal when leela up dies")?;
     // It died before it could be asked for.
     if u32::try_from(getppid().as_raw()) != Ok(parent) {

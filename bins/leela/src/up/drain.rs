@@ -10,14 +10,16 @@ use super::services::Role;
 use super::summary::{self, Ledger};
 use super::supervisor::Supervisor;
 
-/// When the processes of each role have to be gone: the inputs' and the timeline's own `drain_timeout` is 0.5 s.
+/// When the processes of each role have to be gone: their own `drain_timeout` is 0.5 s by default.
 const GONE_BY: [(Role, Duration); 3] = [
     (Role::Input, Duration::from_millis(700)),
     (Role::Timeline, Duration::from_millis(1300)),
-    (Role::Consumer, Duration::from_millis(1800)),
+    (Role::Consumer, Duration::from_millis(1880)),
 ];
+/// What a process gets of that for its own draining, at least.
+const DRAINS_FOR: Duration = Duration::from_millis(580);
 /// How long a process that was killed may take to be gone.
-const KILLED_WITHIN: Duration = Duration::from_millis(150);
+const KILLED_WITHIN: Duration = Duration::from_millis(100);
 /// A stop that comes sooner than this after the first is the first once more: `timeout` and others signal both
 /// the process and its group.
 const AGAIN_AFTER: Duration = Duration::from_millis(200);
@@ -53,6 +55,11 @@ impl Supervisor {
                 let gone_by = Instant::now() + KILLED_WITHIN;
                 self.wait_until_gone(|child| left.contains(&child.service.name), start, gone_by)?;
             }
+            // Who still sends is told by the system that nobody is there.
+            self.children
+                .iter_mut()
+                .filter(|child| of_role(child))
+                .for_each(|child| child.handover.close_udp());
         }
         self.finish(before, start, at_once, &killed)
     }
@@ -79,8 +86,8 @@ impl Supervisor {
                 .iter()
                 .any(|child| child.service.role == role && child.is_ready() && child.handover.queued());
             let now = Instant::now();
-            // Half of its time is for its own draining.
-            if !queued || now + Duration::from_millis(300) >= deadline {
+            // For one that is flooded too: most of its time is for its own draining.
+            if !queued || now + DRAINS_FOR >= deadline {
                 return Ok(false);
             }
             if self.turn(Some(now + LOOK_EVERY), true)?.is_some() && start.elapsed() >= AGAIN_AFTER {

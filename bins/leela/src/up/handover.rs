@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::PathBuf;
 
@@ -161,23 +161,31 @@ impl Handover {
         Ok(descriptors)
     }
 
-    /// Whether a datagram waits in one of the unix sockets.
+    /// Whether a datagram waits in one of the sockets.
     pub(super) fn queued(&self) -> bool {
-        self.datagrams.iter().any(|(_, socket)| {
-            let mut fds = [PollFd::new(std::os::fd::AsFd::as_fd(socket), PollFlags::POLLIN)];
-            poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
-        })
+        let datagrams = self.datagrams.iter().map(|(_, socket)| socket.as_fd());
+        let udp = self.udp.iter().flat_map(|listen| &listen.sockets).map(UdpSocket::as_fd);
+        let mut fds: Vec<PollFd<'_>> =
+            datagrams.chain(udp).map(|socket| PollFd::new(socket, PollFlags::POLLIN)).collect();
+        poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+    }
+
+    /// Closes the UDP sockets, and counts what nobody will read any more.
+    pub(super) fn close_udp(&mut self) {
+        self.unread += unread(&self.udp);
+        self.udp.clear();
     }
 
     /// The end: closes all, removes the paths, and counts the UDP datagrams that nobody will read any more.
-    pub(super) fn close(self) -> u64 {
+    pub(super) fn close(mut self) -> u64 {
+        self.close_udp();
         for path in
             self.datagrams.iter().map(|(path, _)| path).chain(self.listeners.iter().map(|(path, _)| path))
         {
             // A path that stays is replaced by the next `leela up`.
             let _ = std::fs::remove_file(path);
         }
-        self.unread + unread(&self.udp)
+        self.unread
     }
 }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::Context;
+use common::exit::{Exit, OrExit};
 use common::size::Size;
 use serde::Deserialize;
 
@@ -59,6 +60,9 @@ impl Configs {
     /// `--config-dir`, else `.leela/etc` if it is there, else defaults. `/etc/leela` is the system's instance's.
     pub(super) fn choose(flag: Option<&Path>, home: &Path, run: &Path) -> anyhow::Result<Configs> {
         let etc = home.join("etc");
+        if let Some(dir) = flag {
+            fs::read_dir(dir).with_context(|| format!("reading {}", dir.display())).exit(Exit::Config)?;
+        }
         let user = flag.map(Path::to_owned).or_else(|| etc.is_dir().then_some(etc));
         let user = user
             .map(|dir| std::path::absolute(&dir).with_context(|| format!("finding {}", dir.display())))
@@ -227,6 +231,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let configs = Configs::choose(None, &dir.path().join("home"), dir.path()).unwrap();
         assert_eq!(configs.user(), None);
+        let error =
+            Configs::choose(Some(&dir.path().join("nonexistent")), dir.path(), dir.path()).unwrap_err();
+        assert_eq!(Exit::of(&error), Exit::Config);
         assert_eq!(configs.arguments("udp")[1], dir.path().join("etc"));
         assert_eq!(read(&configs), Config::default());
         configs.replace_listen("udp", &["[::1]:5".parse().unwrap()]).unwrap();

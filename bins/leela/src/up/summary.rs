@@ -134,6 +134,8 @@ fn given(spans: &[Span<'_>]) -> String {
     let peers = timeline.after.books.as_ref().map_or(0, |books| books.counter("peers"));
     let mut text = match made - no_peer {
         0 => "out: nothing".to_owned(),
+        // The last one has left.
+        out if peers == 0 => format!("out: {}", counted(out, "event")),
         out => format!("out: {} to {}", counted(out, "event"), counted(peers, "peer")),
     };
     if no_peer > 0 {
@@ -186,7 +188,9 @@ fn lost(spans: &[Span<'_>], unread: &[(&str, u64)]) -> Vec<(String, u64)> {
         spans.iter().filter(|span| span.after.role == Role::Timeline).map(|span| span.counter("missing"));
     lost.push(("on the way to the timeline".to_owned(), to_timeline.max(missing.sum())));
     lost.extend(
-        unread.iter().map(|(name, number)| (format!("datagrams that came when {name} had ended"), *number)),
+        unread
+            .iter()
+            .map(|(name, number)| (format!("datagrams that {name} had not read when it ended"), *number)),
     );
     lost.retain(|(_, number)| *number > 0);
     lost
@@ -313,7 +317,7 @@ mod tests {
             "in: 10 metrics (udp 10); out: 1 event to 1 peer, 3 events that no peer wanted, 2 metrics merged into state; \
              refused: 2 udp length, 1 udp value (`leela refused` shows them); \
              lost: 4 datagrams that the kernel dropped at udp, 1 on the way to the timeline, \
-             7 datagrams that came when udp had ended"
+             7 datagrams that udp had not read when it ended"
         );
     }
 
