@@ -34,6 +34,9 @@ const PATH_WORDS: usize = 14;
 const MARKS: usize = PATH + PATH_WORDS;
 const BANK: usize = 5;
 
+/// Counts that are read are at most this.
+const COUNT_MAX: u64 = 1 << 60;
+
 /// The longest path of a peer, in bytes; the kernel's limit is 107.
 pub const PATH_BYTES_MAX: usize = PATH_WORDS * 8;
 
@@ -53,7 +56,7 @@ pub struct Wants {
 impl Wants {
     /// True when it wants datagrams of this content.
     pub fn content(self, code: u8) -> bool {
-        self.contents & (1 << code) != 0
+        u32::from(self.contents).checked_shr(u32::from(code)).is_some_and(|bits| bits & 1 != 0)
     }
 
     fn to_word(self) -> u64 {
@@ -161,7 +164,9 @@ impl Peer {
     fn from_words(standing: u64, words: &[u64; MARKS + CONTENTS], bank: [u64; BANK]) -> Peer {
         let path: Vec<u8> = words[PATH..MARKS].iter().flat_map(|word| word.to_ne_bytes()).collect();
         let path = path.split(|byte| *byte == 0).next().unwrap_or(&[]);
-        let [cursor, sent, dropped, base, away] = bank;
+        // No process counts that far: it is damage, and must not make a sum overflow.
+        let [cursor, counts @ ..] = bank;
+        let [sent, dropped, base, away] = counts.map(|count: u64| count.min(COUNT_MAX));
         Peer {
             standing: match standing {
                 1 => Standing::Active,

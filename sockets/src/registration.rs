@@ -61,7 +61,8 @@ pub fn receive<'a>(
     Ok(Some(check(&buffer[..length], from.as_pathname(), directory)))
 }
 
-fn check<'a>(
+/// Reads a registration that came from the socket at `from`. `directory` is the runtime directory.
+pub fn check<'a>(
     payload: &'a [u8],
     from: Option<&Path>,
     directory: &Path,

@@ -125,15 +125,13 @@ impl Ring {
                 fs::remove_file(path).map_err(io)?;
                 peers = if before.source == source { before.peers } else { Vec::new() };
             }
-        }
-        let mapping = match Mapping::open(path, WORDS, body as usize) {
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                fs::remove_file(path).map_err(io)?;
-                Mapping::open(path, WORDS, body as usize)
+        } else {
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
+                _ => {}
             }
-            other => other,
-        };
-        let mapping = mapping.map_err(io)?;
+        }
+        let mapping = Mapping::open(path, WORDS, body as usize).map_err(io)?;
         let fresh = mapping.words()[0].load(Relaxed) != MAGIC;
         for (word, value) in mapping.words().iter().zip([MAGIC, VERSION, body, source]) {
             word.store(value, Release);
@@ -158,6 +156,14 @@ impl Ring {
             }
             // A predecessor killed before its first commit left cursors at a head that never held.
             peer.cursor = peer.cursor.min(head);
+            let waiting = peer.waiting(&ring.numbers);
+            if peer.standing == Standing::Active
+                && (!ring.leads_to_head(peer.cursor) || (peer.cursor == head && waiting > 0))
+            {
+                tracing::warn!(path = %path.display(), waiting, "the ring is damaged, what waited is dropped");
+                peer.dropped += waiting;
+                peer.cursor = head;
+            }
             peer.store(ring.place(place));
             ring.peers.push(peer);
         }
@@ -327,6 +333,27 @@ impl Ring {
         }
     }
 
+    /// Whether entries lead from `position` to the head. They do in a ring that was only ever written here; a file
+    /// that outlived a power cut may hold anything.
+    fn leads_to_head(&self, mut position: u64) -> bool {
+        let body = self.mapping.body();
+        if !position.is_multiple_of(8) || self.head - position > self.bytes {
+            return false;
+        }
+        while position < self.head {
+            let at = position % self.bytes;
+            let length = body[at as usize..].first_chunk().map_or(WRAP, |word| u32::from_ne_bytes(*word));
+            let to_end = self.bytes - at;
+            let step =
+                if length == WRAP { to_end } else { ENTRY_BYTES + u64::from(length).next_multiple_of(8) };
+            if step > to_end {
+                return false;
+            }
+            position += step;
+        }
+        position == self.head
+    }
+
     /// The entry at `position`, below `limit`.
     fn entry(&self, mut position: u64, limit: u64) -> Option<Entry> {
         let body = self.mapping.body();
@@ -383,7 +410,12 @@ impl RingFile {
             other => other?,
         }
         let words: Vec<u64> = bytes.as_chunks::<8>().0.iter().map(|word| u64::from_ne_bytes(*word)).collect();
-        if words[0] != MAGIC || words[1] != VERSION {
+        let whole = |bytes: u64| bytes.checked_add(WORDS as u64 * 8);
+        let length = file.metadata()?.len();
+        if words[0] != MAGIC || words[1] != VERSION || whole(words[2]) != Some(length) {
+            return Ok(None);
+        }
+        if words[2] < BYTES_MIN || !words[2].is_multiple_of(8) {
             return Ok(None);
         }
         let peers = words[HEADER_WORDS..].chunks_exact(PLACE_WORDS).map(Peer::from_copy).collect();
@@ -518,6 +550,50 @@ mod tests {
         ring.append(2, 1, b"two");
         ring.seal();
         assert_eq!(drain(&mut ring, place), [b"two"]);
+    }
+
+    #[test]
+    fn a_damaged_ring_costs_what_waited_in_it() {
+        // Places of 64-bit words; the first peer's second commit is in bank 0: cursor, sent.
+        let first_entry = WORDS;
+        let bank = HEADER_WORDS + PLACE_WORDS - 11;
+        for (label, word, value, waits) in [
+            ("nothing", first_entry + 1, 2, 10),
+            ("no ring", 0, 0, 0),
+            ("another version", 1, 9, 0),
+            ("no length", 2, 0, 0),
+            ("a length that is not the file's", 2, BYTES_MIN * 2, 0),
+            ("a length past all files", 2, u64::MAX, 0),
+            ("another source", 3, 9, 0),
+            ("an entry past the end", first_entry, u64::from(u32::MAX - 1), 0),
+            ("an entry past the head", first_entry, 64, 0),
+            ("an entry that ends between two", first_entry, 8, 0),
+            ("the end before the head", first_entry, u64::from(WRAP), 0),
+            ("a cursor between two words", bank + 1, 3, 0),
+            ("a cursor past the head", bank + 1, u64::MAX, 0),
+            ("a count past all counts", bank + 2, u64::MAX, 0),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("r");
+            let mut ring = Ring::open(&path, BYTES_MIN, 1, &[0; 16]).unwrap();
+            let place = ring.join(Path::new("/a"), EVENTS).unwrap();
+            ring.append(2, 5, &[7; 40]);
+            ring.append(2, 5, &[8; 40]);
+            let carried = ring.seal();
+            drop(ring);
+            let mut file = fs::read(&path).unwrap();
+            if label != "nothing" {
+                file[word * 8..][..8].copy_from_slice(&value.to_ne_bytes());
+            }
+            fs::write(&path, &file).unwrap();
+            let mut ring = Ring::open(&path, BYTES_MIN, 1, &carried).unwrap();
+            assert_eq!(ring.waiting(place), waits, "{label}");
+            drain(&mut ring, place);
+            let other = ring.join(Path::new("/b"), EVENTS).unwrap();
+            ring.append(2, 1, b"next");
+            ring.seal();
+            assert_eq!(drain(&mut ring, other), [b"next"], "{label}");
+        }
     }
 
     #[test]

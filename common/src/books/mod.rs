@@ -354,6 +354,19 @@ mod tests {
     }
 
     #[test]
+    fn sums_over_damaged_books_stay_numbers() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("udp");
+        let mut books = Books::<First>::open(&path, "udp", 1).unwrap();
+        books.counters.refused.add_many(Reason::Length, u64::MAX);
+        books.counters.refused.add(Reason::Value);
+        books.commit([0; CARRIED_WORDS]);
+        assert_eq!(Snapshot::read(&path).unwrap().total("refused"), u64::MAX);
+        let row = SourceRow { source: 1, content: 1, joined: 9, next: 3, missing: 5, repeated: 0 };
+        assert_eq!(row.applied(), 0);
+    }
+
+    #[test]
     fn a_successor_takes_up_what_was_committed() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("udp");

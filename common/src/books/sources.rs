@@ -25,7 +25,8 @@ pub struct SourceRow {
 impl SourceRow {
     /// Records that were applied.
     pub fn applied(&self) -> u64 {
-        self.next - self.joined - self.missing
+        // Only in a damaged file is there less than nothing.
+        self.next.saturating_sub(self.joined).saturating_sub(self.missing)
     }
 }
 
@@ -71,11 +72,11 @@ impl Sources {
             *row = SourceRow { source, content: header.content as u64, joined: first, next: first, ..*row };
         }
         if first < row.next {
-            row.repeated += count;
+            row.repeated = row.repeated.saturating_add(count);
             return Admission::Repeated;
         }
         let missing = first - row.next;
-        row.missing += missing;
+        row.missing = row.missing.saturating_add(missing);
         row.next = first.saturating_add(count);
         Admission::Take { missing }
     }
