@@ -15,6 +15,7 @@ pub mod refused;
 pub mod send;
 pub mod status;
 pub mod tail;
+#[allow(rustdoc::invalid_html_tags, reason = "its help speaks of <process>.toml")]
 pub mod up;
 
 use std::io;

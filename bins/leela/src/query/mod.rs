@@ -40,6 +40,7 @@ Examples:
 
 Exit status: 0, 1 not in time, 65 the query is wrong, 69 leela-dmproc is not running";
 
+const LOSSES_EVERY: Duration = Duration::from_secs(1);
 const BACKOFF_FIRST: Duration = Duration::from_millis(20);
 const BACKOFF_LAST: Duration = Duration::from_secs(1);
 
@@ -52,6 +53,7 @@ pub fn run(query: &Query, instance: &Instance) -> anyhow::Result<()> {
     let mut session = Some(session.map_err(|error| instance.unreached(&path, "dmproc", &error))?);
     let mut points = Points::new(query.output.form(), output::out())?;
     let (mut backoff, mut next, mut printed) = (BACKOFF_FIRST, None, 0);
+    let mut losses = Losses::default();
     let ended = loop {
         let heard = match &mut session {
             Some(session) => session.read(|event| {
@@ -63,6 +65,7 @@ pub fn run(query: &Query, instance: &Instance) -> anyhow::Result<()> {
             })?,
             None => Heard::Nothing,
         };
+        losses.lost += session.as_mut().map_or(0, Session::take_lost);
         crate::flush(points.out())?;
         if query.limits.reached(points.printed) {
             break Ok(());
@@ -85,6 +88,7 @@ pub fn run(query: &Query, instance: &Instance) -> anyhow::Result<()> {
             backoff = BACKOFF_FIRST;
         }
         let now = Instant::now();
+        losses.tell(now);
         if next.is_some_and(|next| next <= now) {
             match Session::open(&path, &asked, &wait) {
                 Ok(opened) => {
@@ -101,13 +105,47 @@ pub fn run(query: &Query, instance: &Instance) -> anyhow::Result<()> {
             Some(session) if session.runs() => "events",
             _ => "leela-dmproc",
         };
-        match wait.wait(if more { Some(now) } else { next }, what)? {
+        let until = [next, losses.due(), more.then_some(now)].into_iter().flatten().min();
+        match wait.wait(until, what)? {
             Woke::Due => {}
             woke => break query.limits.end(woke, points.printed),
         }
     };
+    losses.say();
     if let Some(session) = session {
         session.close();
     }
     ended
+}
+
+/// What was lost for this reader, told once a second at most.
+#[derive(Debug, Default)]
+struct Losses {
+    lost: u64,
+    not_before: Option<Instant>,
+}
+
+impl Losses {
+    /// When they are to be told; none when there are none.
+    fn due(&self) -> Option<Instant> {
+        self.not_before.filter(|_| self.lost > 0)
+    }
+
+    fn tell(&mut self, now: Instant) {
+        if self.lost > 0 && self.not_before.is_none_or(|not_before| not_before <= now) {
+            self.say();
+            self.not_before = Some(now + LOSSES_EVERY);
+        }
+    }
+
+    fn say(&mut self) {
+        if self.lost > 0 {
+            output::say(format_args!(
+                "{} events were lost: this reader is slower than the query; select fewer series, or let a `window` \
+                 thin them out",
+                self.lost
+            ));
+            self.lost = 0;
+        }
+    }
 }

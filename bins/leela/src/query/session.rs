@@ -14,7 +14,6 @@ use sockets::frame::{self, Frames};
 
 use super::asked::{Asked, Reason};
 use crate::instance::is_absent;
-use crate::output;
 use crate::wait::{SOURCE, Wait};
 
 const READ_BYTES: usize = 64 * 1024;
@@ -40,6 +39,7 @@ pub(super) struct Session {
     buffer: Box<[u8]>,
     /// What `status` said.
     runs: Option<bool>,
+    lost: u64,
 }
 
 impl Session {
@@ -50,12 +50,17 @@ impl Session {
         // One frame always fits the send buffer of a new connection.
         stream.write_all(asked.frame())?;
         let buffer = vec![0; READ_BYTES].into_boxed_slice();
-        Ok(Session { stream, frames: Frames::default(), buffer, runs: None })
+        Ok(Session { stream, frames: Frames::default(), buffer, runs: None, lost: 0 })
     }
 
     /// True once the query was accepted.
     pub(super) fn runs(&self) -> bool {
         self.runs == Some(true)
+    }
+
+    /// Events that were lost since the last call.
+    pub(super) fn take_lost(&mut self) -> u64 {
+        std::mem::take(&mut self.lost)
     }
 
     /// Reads a piece of what there is; each event goes to `event`. After [`Heard::Nothing`] there is no more for
@@ -80,10 +85,7 @@ impl Session {
                     Answer::Reason { at, text } => {
                         return Ok(Heard::Refused(Some(Reason { at, text: text.to_owned() })));
                     }
-                    Answer::Lost(events) => output::say(format_args!(
-                        "{events} events were lost: this reader is slower than the query; select fewer series, \
-                         or let a `window` thin them out"
-                    )),
+                    Answer::Lost(events) => self.lost += events,
                     // Not asked for.
                     Answer::Rate { .. } => {}
                 }

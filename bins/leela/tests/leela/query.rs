@@ -2,11 +2,15 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::Stdio;
 use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use sockets::frame::{self, Frames};
 
-use crate::sandbox::{Sandbox, said};
+use crate::sandbox::{Sandbox, said, uninterrupted};
 
 /// Stands in for leela-dmproc.
 struct Dmproc(UnixListener);
@@ -23,7 +27,7 @@ impl Dmproc {
     }
 
     fn client(&self) -> Client {
-        let (stream, _) = self.0.accept().unwrap();
+        let (stream, _) = uninterrupted(|| self.0.accept()).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         Client { stream, frames: Frames::default() }
     }
@@ -37,7 +41,7 @@ impl Client {
                 return Some(String::from_utf8(payload.to_vec()).unwrap());
             }
             let mut buffer = [0; 1024];
-            match self.stream.read(&mut buffer).unwrap() {
+            match uninterrupted(|| self.stream.read(&mut buffer)).unwrap() {
                 0 => return None,
                 length => self.frames.push(&buffer[..length]),
             }
@@ -182,4 +186,29 @@ fn what_is_no_answer_is_an_error() {
     let said = said(child, b"");
     assert_eq!(said.status, 74, "{}", said.err);
     assert!(said.err.contains("reading dmproc.proc: no answer of a proc socket at byte 0"), "{}", said.err);
+}
+
+#[test]
+fn it_ends_by_signal_and_by_count_while_events_pour_in() {
+    for arguments in [&["query", "id", "."][..], &["query", "id", ".", "--count", "5"]] {
+        let sandbox = Sandbox::new();
+        let dmproc = Dmproc::new(&sandbox);
+        let mut child = sandbox.command(arguments).stdout(Stdio::null()).spawn().unwrap();
+        let mut client = dmproc.client();
+        client.hear();
+        let mut bytes = Vec::new();
+        frame::write(&mut bytes, b"status 0;");
+        (0..1000).for_each(|_| frame::write(&mut bytes, b"event 1|a 1 0.0;"));
+        let pid = Pid::from_raw(child.id().cast_signed());
+        let mut pours = 0;
+        // Until it hangs up.
+        while client.stream.write_all(&bytes).is_ok() {
+            bytes.drain(..if pours == 0 { 2 + "status 0;".len() } else { 0 });
+            pours += 1;
+            if pours == 3 && arguments.len() == 3 {
+                kill(pid, Signal::SIGINT).unwrap();
+            }
+        }
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{arguments:?}");
+    }
 }

@@ -1,6 +1,6 @@
 //! A directory with an instance in it, and `leela` on it.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -74,4 +74,14 @@ pub(crate) fn said(mut child: Child, input: &[u8]) -> Said {
     child.stderr.take().map(|mut pipe| pipe.read_to_string(&mut err)).transpose().unwrap();
     let status = child.wait().unwrap().code().unwrap();
     Said { status, out, err }
+}
+
+/// Calls again what a signal interrupted: a receive timeout takes the kernel's own restart away.
+pub(crate) fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use common::text;
 use common::wire::{Content, DATAGRAM_BYTES_MAX, Header, Metrics, Notes};
 
-use crate::sandbox::{Sandbox, said};
+use crate::sandbox::{Sandbox, said, uninterrupted};
 
 /// The timeline's databus; nothing is awaited longer than a test may hang.
 fn databus(sandbox: &Sandbox) -> UnixDatagram {
@@ -19,7 +19,7 @@ fn databus(sandbox: &Sandbox) -> UnixDatagram {
 /// The next datagram's records, as text.
 fn next(databus: &UnixDatagram) -> Vec<String> {
     let mut buffer = vec![0; DATAGRAM_BYTES_MAX + 1];
-    let length = databus.recv(&mut buffer).unwrap();
+    let length = uninterrupted(|| databus.recv(&mut buffer)).unwrap();
     let (header, records) = Header::read(&buffer[..length]).unwrap();
     assert_eq!((header.source, header.first), (0, 0), "a one-off has no numbers");
     let mut out = Vec::new();
@@ -108,7 +108,7 @@ fn a_full_databus_exits_75() {
     let waiting =
         sandbox.command(&["send", "gauge", "a", "1", "--time", "7", "--timeout", "20s"]).spawn().unwrap();
     let mut buffer = [0; 8];
-    databus.recv(&mut buffer).unwrap();
+    uninterrupted(|| databus.recv(&mut buffer)).unwrap();
     assert_eq!(said_and_drained(waiting, &databus), "gauge 1|a 1 7.0;");
 }
 
@@ -116,7 +116,7 @@ fn said_and_drained(child: std::process::Child, databus: &UnixDatagram) -> Strin
     assert_eq!(said(child, b"").status, 0);
     let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
     loop {
-        let length = databus.recv(&mut buffer).unwrap();
+        let length = uninterrupted(|| databus.recv(&mut buffer)).unwrap();
         if let Ok((header, records)) = Header::read(&buffer[..length]) {
             let mut out = Vec::new();
             text::write_metric(&mut out, &Metrics::new(records, header.count).next().unwrap().unwrap());
@@ -193,4 +193,22 @@ fn a_line_without_end_is_refused() {
     assert_eq!(said.status, 65);
     assert!(said.err.contains("line 1: a line has at most 1 MiB"), "{}", said.err);
     nothing_more(&databus);
+}
+
+#[test]
+fn lines_go_on_to_the_next_timeline() {
+    let sandbox = Sandbox::new();
+    let first = databus(&sandbox);
+    let mut child = sandbox.command(&["send", "-"]).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"a: 1 7\n").unwrap();
+    assert_eq!(next(&first), ["gauge 1|a 1 7.0;"]);
+    drop(first);
+    std::fs::remove_file(sandbox.run.timeline_databus()).unwrap();
+    // Away for a while: the line waits for it.
+    input.write_all(b"b: 2 7\n").unwrap();
+    let second = databus(&sandbox);
+    assert_eq!(next(&second), ["gauge 1|b 2 7.0;"]);
+    drop(input);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
