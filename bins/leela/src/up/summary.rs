@@ -1,6 +1,6 @@
 //! What came in and where it went, while this `leela up` ran: from the books and the rings alone.
 
-use common::books::Snapshot;
+use common::books::{Snapshot, SourceRow};
 use common::runtime_dir::RuntimeDir;
 use sockets::peer::Standing;
 use sockets::ring::RingFile;
@@ -110,19 +110,27 @@ pub(super) fn line(before: &Ledger, after: &Ledger, unread: &[(&str, u64)]) -> S
 }
 
 fn received(spans: &[Span<'_>]) -> String {
-    let inputs: Vec<(&str, u64)> = spans
-        .iter()
-        .filter(|span| span.after.role == Role::Input)
+    let inputs = spans.iter().filter(|span| span.after.role == Role::Input);
+    let timeline = spans.iter().filter(|span| span.after.role == Role::Timeline);
+    let each: Vec<(&str, u64)> = inputs
         .map(|span| (span.after.name, span.counter("received")))
+        // `leela send` and programs like it have no books.
+        .chain(timeline.map(|span| ("databus", span.grown(unnumbered))))
         .filter(|(_, received)| *received > 0)
         .collect();
-    if inputs.is_empty() {
+    if each.is_empty() {
         return "in: nothing".to_owned();
     }
+    let all = each.iter().map(|(_, received)| received).sum();
     let each: Vec<String> =
-        inputs.iter().map(|(name, received)| format!("{name} {}", count(*received))).collect();
-    let all = inputs.iter().map(|(_, received)| received).sum();
+        each.iter().map(|(name, received)| format!("{name} {}", count(*received))).collect();
     format!("in: {} ({})", counted(all, "metric"), each.join(", "))
+}
+
+/// Records that came from nobody who numbers them.
+fn unnumbered(timeline: &Snapshot) -> u64 {
+    let numbered = timeline.sources.iter().map(SourceRow::applied).sum();
+    timeline.counter("received").saturating_sub(numbered)
 }
 
 fn given(spans: &[Span<'_>]) -> String {
@@ -217,8 +225,9 @@ fn list(what: &str, entries: Vec<(String, u64)>, hint: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use common::books::{Books, Family, Label};
+    use common::books::{Admission, Books, Family, Label};
     use common::counters;
+    use common::wire::{Content, Header};
 
     #[derive(Clone, Copy, Debug)]
     enum Reason {
@@ -248,6 +257,8 @@ mod tests {
     counters! {
         /// Of the timeline.
         struct Timeline {
+            /// All.
+            received: u64,
             /// An event each.
             passed: u64,
             /// No event.
@@ -271,11 +282,19 @@ mod tests {
         udp.counters.received = 5_000;
         udp.counters.refused.add(Reason::Value);
         udp.commit_carried();
-        let mut timeline = Books::<Timeline>::open(&run.books("timeline"), "timeline", 0).unwrap();
+        let mut timeline = Books::<Timeline>::open(&run.books("timeline"), "timeline", 4).unwrap();
+        numbered(&mut timeline, 0, 4_000);
         timeline.counters.passed = 4_000;
         timeline.counters.no_peer = 4_000;
         timeline.commit_carried();
         (dir, run, udp, timeline)
+    }
+
+    /// Books records that udp numbered.
+    fn numbered(timeline: &mut Books<Timeline>, first: u64, count: u32) {
+        let header = Header { content: Content::Metrics, count, source: 7, first };
+        assert_eq!(timeline.admit(&header), Admission::Take { missing: 0 });
+        timeline.counters.received += u64::from(count);
     }
 
     #[test]
@@ -287,13 +306,15 @@ mod tests {
         host.commit_carried();
         udp.counters.received += 1_200;
         udp.commit_carried();
-        timeline.counters.passed += 1_200;
+        numbered(&mut timeline, 4_000, 1_203);
+        timeline.counters.received += 5;
+        timeline.counters.passed += 1_205;
         timeline.counters.timer_events += 3;
         timeline.counters.peers = 2;
         timeline.commit_carried();
         assert_eq!(
             line(&before, &Ledger::read(&run), &[("udp", 0)]),
-            "in: 1,203 metrics (udp 1,200, host 3); out: 1,203 events to 2 peers; nothing refused; nothing lost"
+            "in: 1,208 metrics (udp 1,200, host 3, databus 5); out: 1,208 events to 2 peers; nothing refused; nothing lost"
         );
     }
 
