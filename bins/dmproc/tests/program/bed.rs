@@ -52,17 +52,17 @@ impl Bed {
     /// Starts it, and waits until it is ready.
     pub(crate) fn start(&self, config: &str) -> Dmproc {
         std::fs::write(self.path("dmproc.toml"), config).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_leela-dmproc"))
+        let dmproc = Command::new(env!("CARGO_BIN_EXE_leela-dmproc"))
             .args(["--runtime-dir".as_ref(), self.directory.path().as_os_str()])
             .args(["--config".as_ref(), self.path("dmproc.toml").as_os_str()])
             .env("NOTIFY_SOCKET", self.path("notify"))
-            .spawn()
-            .unwrap();
+            .spawn();
+        let dmproc = Dmproc(dmproc.expect("it starts"));
         let mut buffer = [0; 256];
         loop {
             let length = self.notify.recv(&mut buffer).expect("it says that it is ready");
             if buffer[..length].starts_with(b"READY=1") {
-                return Dmproc(child);
+                return dmproc;
             }
         }
     }
