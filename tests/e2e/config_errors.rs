@@ -58,7 +58,7 @@ fn check_prints_what_is_in_force_and_from_where() {
 #[test]
 fn sockets_that_do_not_fit_the_configuration_exit_78_with_the_drop_in() {
     let mut sandbox = Sandbox::new();
-    sandbox.hold_udp(&[(Ipv4Addr::LOCALHOST, 0).into()], 1);
+    sandbox.hold_udp("udp", &[(Ipv4Addr::LOCALHOST, 0).into()], 1);
     let address = sandbox.listen();
     let listen = format!("ListenDatagram={address}");
     for (config, want) in [

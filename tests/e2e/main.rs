@@ -3,6 +3,7 @@
 mod config_errors;
 mod kill9;
 mod man_pages;
+mod queries;
 mod registration;
 mod restart_keeps_queued;
 mod stopped_consumer;

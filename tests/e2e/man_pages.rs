@@ -5,10 +5,10 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use tests::{Process, Sandbox, wait_for, workspace};
+use tests::{Sandbox, wait_for, workspace};
 
 /// Every process; `leela` itself is not one.
-const PROCESSES: [&str; 2] = ["timeline", "udp"];
+const PROCESSES: [&str; 5] = ["collectd", "dmproc", "host", "timeline", "udp"];
 
 fn page(process: &str) -> (PathBuf, String) {
     let path = workspace().join(format!("bins/{process}/leela-{process}.8.rst"));
@@ -31,6 +31,15 @@ fn options(text: &str) -> BTreeSet<&str> {
         .filter(|word| word.len() > 2 && word.starts_with("--"))
         .filter(|word| word[2..].bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'))
         .collect()
+}
+
+#[test]
+fn every_process_is_tested_here() {
+    let bins = fs::read_dir(workspace().join("bins")).unwrap();
+    let names = bins.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut processes: Vec<String> = names.filter(|name| name != "leela").collect();
+    processes.sort();
+    assert_eq!(processes, PROCESSES);
 }
 
 #[test]
@@ -87,10 +96,7 @@ fn keys_are_those_of_check() {
 fn counters_are_those_of_the_books() {
     for process in PROCESSES {
         let mut sandbox = Sandbox::new();
-        let _process: Process = match process {
-            "udp" => sandbox.start_udp(""),
-            other => sandbox.start(other, ""),
-        };
+        let _process = sandbox.start_held(process, "");
         let books = sandbox.books(process);
         let counters: BTreeSet<&str> = books.counters.iter().map(|(name, _)| name.as_str()).collect();
         let (path, page) = page(process);
@@ -141,10 +147,7 @@ fn runs(program: &str) -> bool {
 fn every_process_logs_that_it_is_ready() {
     for process in PROCESSES {
         let mut sandbox = Sandbox::new();
-        let started = match process {
-            "udp" => sandbox.start_udp(""),
-            other => sandbox.start(other, ""),
-        };
+        let started = sandbox.start_held(process, "");
         let line = wait_for("it says so", || started.log().lines().next().map(str::to_owned));
         assert!(line.contains(&format!("leela-{process}: ready")), "{line}");
     }

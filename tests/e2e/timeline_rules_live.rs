@@ -1,7 +1,8 @@
 //! What time does to metrics, through the real processes.
 
+use common::metric::Kind;
 use common::time::{SECOND_NS, Time};
-use tests::{Kept, Process, Recorder, Sandbox, wait_until};
+use tests::{Kept, Packet, Process, Recorder, Sandbox, wait_until};
 
 /// udp, timeline and a recorder; each metric is sent when the last one is booked or its event was seen.
 struct Pipeline {
@@ -26,6 +27,11 @@ impl Pipeline {
     /// Sends a metric, and waits until the timeline has done with it; gives its event, when there is one.
     fn send(&mut self, text: &str) -> Option<Kept> {
         self.client.send(text.as_bytes()).expect("loopback");
+        self.applied(text)
+    }
+
+    /// Waits until one more metric is applied.
+    fn applied(&mut self, text: &str) -> Option<Kept> {
         self.sent += 1;
         wait_until(&format!("{text} is applied"), || self.counter("received") == self.sent);
         let events = (self.counter("passed") + self.counter("timer_events")) as usize;
@@ -48,6 +54,31 @@ fn stamp(from: Time, ns: i64) -> Time {
 
 #[test]
 fn a_derive_with_jitter_loses_no_rate() {
+    rates_of_360_samples(|pipeline, _, value, time| {
+        pipeline.send(&format!("derive 26|web01.load.derive-requests {value} {time};"))
+    });
+}
+
+#[test]
+fn a_derive_that_comes_by_two_ways_loses_no_rate() {
+    let mut collectd = None;
+    rates_of_360_samples(move |pipeline, sample, value, time| {
+        if sample % 2 == 0 {
+            return pipeline.send(&format!("derive 26|web01.load.derive-requests {value} {time};"));
+        }
+        let (_process, client) = collectd.get_or_insert_with(|| {
+            let process = pipeline.sandbox.start_held("collectd", "");
+            (process, pipeline.sandbox.client(pipeline.sandbox.listens("collectd")[0]))
+        });
+        let packet = Packet::of(["web01", "load", "derive", "requests"], Kind::Derive, value, time);
+        client.send(packet.bytes()).expect("loopback");
+        pipeline.applied(&format!("{value} by collectd"))
+    });
+}
+
+/// A derive every 10 s and up to 5 ms more or less, 360 samples, each sent by `send` once the last one's event was
+/// seen: 359 rates.
+fn rates_of_360_samples(mut send: impl FnMut(&mut Pipeline, i64, u64, Time) -> Option<Kept>) {
     let mut pipeline = Pipeline::new();
     let start = Time::now().plus_ns(-4000 * SECOND_NS);
     let mut last = (start, 0_u64);
@@ -56,9 +87,10 @@ fn a_derive_with_jitter_loses_no_rate() {
         // 10 s, and up to 5 ms more or less.
         random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         let jitter_ns = i64::from(random >> 8) % 10_000_001 - 5_000_000;
-        let time = stamp(start, sample * 10 * SECOND_NS + jitter_ns);
+        // collectd's clock ticks 2^30 times a second; whole multiples of 2^-9 s are the same in both.
+        let time = binary(stamp(start, sample * 10 * SECOND_NS + jitter_ns));
         let value = last.1 + u64::from(random % 100_000);
-        let event = pipeline.send(&format!("derive 12|web.requests {value} {time};"));
+        let event = send(&mut pipeline, sample, value, time);
         if sample > 0 {
             let event = event.unwrap_or_else(|| panic!("sample {sample} gives no rate"));
             let want = (value - last.1) as f64 / (time.since_ns(last.0) as f64 / 1e9);
@@ -71,6 +103,12 @@ fn a_derive_with_jitter_loses_no_rate() {
     }
     assert_eq!(rates, 359);
     assert_eq!((pipeline.counter("merged"), pipeline.counter("passed")), (1, 359));
+}
+
+/// The last multiple of 2^-9 s that is not after `time`.
+fn binary(time: Time) -> Time {
+    const TICK_NS: i64 = SECOND_NS >> 9;
+    Time::from_ns(time.ns() / TICK_NS * TICK_NS)
 }
 
 #[test]

@@ -168,10 +168,10 @@ fn any_datagram_is_survived() {
 fn it_comes_by_ipv4_and_ipv6() {
     let mut sandbox = Sandbox::new();
     let addresses: [SocketAddr; 2] = [(Ipv4Addr::LOCALHOST, 0).into(), (Ipv6Addr::LOCALHOST, 0).into()];
-    sandbox.hold_udp(&addresses, 1);
+    sandbox.hold_udp("udp", &addresses, 1);
     let timeline = sandbox.reader("timeline.databus");
     let _udp = sandbox.start_udp("");
-    for (number, address) in sandbox.listens().iter().enumerate() {
+    for (number, address) in sandbox.listens("udp").iter().enumerate() {
         sandbox.client(*address).send(format!("gauge 3|foo {number} 1;").as_bytes()).unwrap();
         assert_eq!(timeline.metrics(1)[0].value, Value::U64(number as u64), "{address}");
     }
@@ -208,7 +208,7 @@ fn it_binds_by_itself_what_it_is_not_handed() {
 #[test]
 fn several_readers_share_a_port() {
     let mut sandbox = Sandbox::new();
-    sandbox.hold_udp(&[(Ipv4Addr::LOCALHOST, 0).into()], 4);
+    sandbox.hold_udp("udp", &[(Ipv4Addr::LOCALHOST, 0).into()], 4);
     let _timeline = sandbox.start_timeline("");
     let recorder = sandbox.recorder("one");
     let _udp = sandbox.start_udp("readers = 4");

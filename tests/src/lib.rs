@@ -4,11 +4,14 @@
 //! - [`Process`]: one of Leela's programs, ready when [`Sandbox::start`] returns.
 //! - [`Recorder`]: a consumer that is registered with the timeline, and counts what it gets.
 //! - [`Reader`]: the test in a process's place, at its socket.
+//! - [`Proc`]: a client of dmproc, and [`Packet`]: a packet of collectd's.
 //! - [`Load`] and [`Databus`]: numbered metrics at a stated rate, as text or in the binary form.
 //! - [`wait_until`]: the one way to wait: on a condition, with a deadline.
 
 mod binary;
+mod collectd;
 mod load;
+mod proc;
 mod process;
 mod reader;
 mod recorder;
@@ -16,7 +19,9 @@ mod sandbox;
 mod wait;
 
 pub use binary::{binary, workspace};
+pub use collectd::Packet;
 pub use load::{Databus, Load, Running, numbered};
+pub use proc::{Heard, Proc};
 pub use process::Process;
 pub use reader::{Reader, Record};
 pub use recorder::{Kept, Recorder, Tally};

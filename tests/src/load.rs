@@ -34,6 +34,23 @@ pub struct Load {
     pub packed: u64,
 }
 
+/// The numbers of a load that were seen.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Numbers(Vec<u64>);
+
+impl Numbers {
+    /// Notes the number that is an event's value; false when it was seen before.
+    pub(crate) fn insert(&mut self, value: f64) -> bool {
+        let (word, bit) = (value as usize / 64, 1 << (value as usize % 64));
+        if word >= self.0.len() {
+            self.0.resize((word + 1).next_power_of_two(), 0);
+        }
+        let new = self.0[word] & bit == 0;
+        self.0[word] |= bit;
+        new
+    }
+}
+
 /// A load under way, in a thread of its own.
 #[derive(Debug)]
 pub struct Running {

@@ -32,14 +32,19 @@ pub struct Process {
 impl Process {
     /// Spawns `command` and waits until it says that it is ready.
     pub(crate) fn spawn(name: &str, mut command: Command, log: PathBuf, home: Arc<Home>) -> Process {
-        let path = log.with_extension("notify");
-        let notify = UnixDatagram::bind(&path).unwrap_or_else(|error| panic!("binding {path:?}: {error}"));
-        notify.set_read_timeout(Some(Duration::from_millis(5))).expect("5 ms is a timeout");
-        command.env("NOTIFY_SOCKET", &path);
-        let child = command.spawn().unwrap_or_else(|error| panic!("starting {name}: {error}"));
-        let mut process = Process { name: name.to_owned(), child, log, ended: None, notify, _home: home };
+        command.env("NOTIFY_SOCKET", notify_path(&log));
+        let mut process = Process::begin(name, command, log, home);
         process.wait_ready();
         process
+    }
+
+    /// Spawns `command`, which has nothing to say when it is ready.
+    pub(crate) fn begin(name: &str, mut command: Command, log: PathBuf, home: Arc<Home>) -> Process {
+        let path = notify_path(&log);
+        let notify = UnixDatagram::bind(&path).unwrap_or_else(|error| panic!("binding {path:?}: {error}"));
+        notify.set_read_timeout(Some(Duration::from_millis(5))).expect("5 ms is a timeout");
+        let child = command.spawn().unwrap_or_else(|error| panic!("starting {name}: {error}"));
+        Process { name: name.to_owned(), child, log, ended: None, notify, _home: home }
     }
 
     fn wait_ready(&mut self) {
@@ -133,7 +138,12 @@ impl Process {
         self.ended
     }
 
-    fn signal(&self, signal: Signal) {
+    /// Sends SIGINT, as Ctrl-C does.
+    pub fn interrupt(&self) {
+        self.signal(Signal::SIGINT);
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).expect("process ids fit an i32");
         kill(Pid::from_raw(pid), signal).unwrap_or_else(|error| panic!("{signal} to {}: {error}", self.name));
     }
@@ -163,6 +173,10 @@ impl Drop for Process {
             }
         }
     }
+}
+
+fn notify_path(log: &Path) -> PathBuf {
+    log.with_extension("notify")
 }
 
 pub(crate) fn read_lossy(path: &Path) -> String {

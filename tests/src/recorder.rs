@@ -12,7 +12,7 @@ use common::time::Time;
 use common::wire::{Content, DATAGRAM_BYTES_MAX, Events, Header, Notes};
 use sockets::registration::{self, INTERVAL};
 
-use crate::load::PREFIX;
+use crate::load::{Numbers, PREFIX};
 use crate::sandbox::Home;
 use crate::wait::wait_for;
 
@@ -53,7 +53,7 @@ pub struct Tally {
     pub kept: Vec<Kept>,
     /// The longest time between two datagrams.
     pub gap_max: Duration,
-    seen: Vec<u64>,
+    seen: Numbers,
     next: HashMap<(u64, u8), u64>,
     last: Option<Instant>,
 }
@@ -83,7 +83,8 @@ impl Tally {
                     self.events += 1;
                     self.sum += event.value;
                     match event.key.starts_with(PREFIX) {
-                        true => self.number(event.value),
+                        true if self.seen.insert(event.value) => self.numbered += 1,
+                        true => self.twice += 1,
                         false => self.keep(event.key, event.value, event.time, b""),
                     }
                 }
@@ -96,18 +97,6 @@ impl Tally {
             }
             Content::Metrics => panic!("a consumer gets no metrics"),
         }
-    }
-
-    fn number(&mut self, value: f64) {
-        let (word, bit) = (value as usize / 64, 1 << (value as usize % 64));
-        if word >= self.seen.len() {
-            self.seen.resize((word + 1).next_power_of_two(), 0);
-        }
-        match self.seen[word] & bit {
-            0 => self.numbered += 1,
-            _ => self.twice += 1,
-        }
-        self.seen[word] |= bit;
     }
 
     fn keep(&mut self, key: &[u8], value: f64, time: Time, text: &[u8]) {

@@ -20,6 +20,7 @@ use sockets::ring::RingFile;
 use tempfile::TempDir;
 
 use crate::binary::binary;
+use crate::proc::Proc;
 use crate::process::Process;
 use crate::reader::Reader;
 use crate::recorder::Recorder;
@@ -43,7 +44,7 @@ pub(crate) struct Home {
 pub struct Sandbox {
     home: Arc<Home>,
     held: HashMap<String, Vec<OwnedFd>>,
-    listen: Vec<SocketAddr>,
+    listen: HashMap<String, Vec<SocketAddr>>,
 }
 
 impl Default for Sandbox {
@@ -68,7 +69,7 @@ impl Sandbox {
         let run = RuntimeDir::at(&root.path().join("run")).expect("temporary paths are short");
         run.prepare().expect("the directory is ours");
         let home = Arc::new(Home { run, root, logs: AtomicU32::new(0) });
-        Sandbox { home, held: HashMap::new(), listen: Vec::new() }
+        Sandbox { home, held: HashMap::new(), listen: HashMap::new() }
     }
 
     /// The runtime directory.
@@ -81,12 +82,12 @@ impl Sandbox {
         self.home.root.path()
     }
 
-    /// Holds the unix sockets of a process, which are handed to every instance of it that is started: what is
-    /// queued there outlives the process. Of `udp` it holds a UDP socket on a free port.
+    /// Holds the sockets of a process, which are handed to every instance of it that is started: what is queued
+    /// there outlives the process. Those of an input are on a free port.
     pub fn hold(&mut self, process: &str) {
         let run = self.run().clone();
         let held: Vec<OwnedFd> = match process {
-            "udp" => return self.hold_udp(&[(Ipv4Addr::LOCALHOST, 0).into()], 1),
+            "udp" | "collectd" => return self.hold_udp(process, &[(Ipv4Addr::LOCALHOST, 0).into()], 1),
             "timeline" => vec![
                 bind_datagram(&run.timeline_databus()).into(),
                 bind_datagram(&run.timeline_multicast()).into(),
@@ -100,15 +101,17 @@ impl Sandbox {
         self.held.insert(process.to_owned(), held);
     }
 
-    /// Holds UDP sockets for leela-udp, `readers` for each address; port 0 is a free one.
-    pub fn hold_udp(&mut self, addresses: &[SocketAddr], readers: usize) {
+    /// Holds UDP sockets for an input, `readers` for each address; port 0 is a free one.
+    pub fn hold_udp(&mut self, process: &str, addresses: &[SocketAddr], readers: usize) {
         let bind = |address: &SocketAddr| {
             inherited::bind_udp(*address, readers, RECEIVE_BUFFER_BYTES).expect("a loopback address")
         };
         let sockets: Vec<UdpSocket> = addresses.iter().flat_map(bind).collect();
-        self.listen = sockets.iter().map(|socket| socket.local_addr().expect("it is bound")).collect();
-        self.listen.dedup();
-        self.held.insert("udp".to_owned(), sockets.into_iter().map(OwnedFd::from).collect());
+        let local = sockets.iter().map(|socket| socket.local_addr().expect("it is bound"));
+        let mut listen: Vec<SocketAddr> = local.collect();
+        listen.dedup();
+        self.listen.insert(process.to_owned(), listen);
+        self.held.insert(process.to_owned(), sockets.into_iter().map(OwnedFd::from).collect());
     }
 
     /// Hands what is held for `from` to `process` as well: sockets it has no use for.
@@ -123,31 +126,37 @@ impl Sandbox {
         self.held.remove(process);
     }
 
-    /// Where leela-udp listens, by the sockets that are held for it.
+    /// Where leela-udp listens.
     pub fn listen(&self) -> SocketAddr {
-        self.listen[0]
+        self.listens("udp")[0]
     }
 
-    /// Every address at which leela-udp listens.
-    pub fn listens(&self) -> &[SocketAddr] {
-        &self.listen
+    /// Every address at which an input listens, by the sockets that are held for it.
+    pub fn listens(&self, process: &str) -> &[SocketAddr] {
+        self.listen.get(process).unwrap_or_else(|| panic!("nothing is held for {process}"))
     }
 
     /// Starts leela-udp over sockets that the sandbox holds, with `config` beside its `listen`.
     pub fn start_udp(&mut self, config: &str) -> Process {
-        if self.listen.is_empty() {
-            self.hold("udp");
-        }
-        let listen: Vec<String> = self.listen.iter().map(|address| format!("\"{address}\"")).collect();
-        self.start("udp", &format!("listen = [{}]\n{config}", listen.join(", ")))
+        self.start_held("udp", config)
     }
 
     /// Starts leela-timeline over sockets that the sandbox holds.
     pub fn start_timeline(&mut self, config: &str) -> Process {
-        if !self.held.contains_key("timeline") {
-            self.hold("timeline");
+        self.start_held("timeline", config)
+    }
+
+    /// Starts a process over sockets that the sandbox holds, and goes on to hold. An input is told in its
+    /// configuration, beside `config`, where it listens.
+    pub fn start_held(&mut self, process: &str, config: &str) -> Process {
+        if !self.held.contains_key(process) && process != "host" {
+            self.hold(process);
         }
-        self.start("timeline", config)
+        let listen = self.listen.get(process).map(|listen| {
+            let listen: Vec<String> = listen.iter().map(|address| format!("\"{address}\"")).collect();
+            format!("listen = [{}]\n", listen.join(", "))
+        });
+        self.start(process, &(listen.unwrap_or_default() + config))
     }
 
     /// Starts a process with a configuration and the sockets that are held for it; returns when it is ready.
@@ -169,9 +178,21 @@ impl Sandbox {
 
     /// Runs a process to its end with these arguments alone, in the directory of the sandbox.
     pub fn run_plainly(&self, process: &str, arguments: &[&str]) -> Output {
-        let mut command = self.program(process);
+        let mut command = self.program(&format!("leela-{process}"));
         command.args(arguments);
         Sandbox::to_end(process, command)
+    }
+
+    /// Runs the operator's command on this instance.
+    pub fn leela(&self, arguments: &[&str]) -> Output {
+        let mut command = self.program("leela");
+        command.arg("--runtime-dir").arg(self.run().path()).args(arguments);
+        Sandbox::to_end("leela", command)
+    }
+
+    /// A client of dmproc with this proc; the reason, when it is refused.
+    pub fn proc(&self, text: &str) -> Result<Proc, String> {
+        Proc::open(&self.run().dmproc_proc(), text)
     }
 
     fn to_end(process: &str, mut command: Command) -> Output {
@@ -187,7 +208,7 @@ impl Sandbox {
         let root = self.home.root.path();
         let file = root.join("etc").join(format!("{process}.toml"));
         fs::write(&file, config).expect("the directory is ours");
-        let mut command = self.program(process);
+        let mut command = self.program(&format!("leela-{process}"));
         command.arg("--config").arg(&file);
         command.arg("--runtime-dir").arg(self.run().path());
         command.arg("--state-dir").arg(root.join("state").join(process));
@@ -203,9 +224,14 @@ impl Sandbox {
         command
     }
 
-    /// The program of a process, without what the environment of the test could tell it.
+    /// A program of Leela's, without what the environment of the test could tell it.
     fn program(&self, process: &str) -> Command {
-        let mut command = Command::new(binary(&format!("leela-{process}")));
+        self.alone(&binary(process))
+    }
+
+    /// A program in the directory of the sandbox, without what the environment of the test could tell it.
+    pub(crate) fn alone(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
         command.current_dir(self.path()).stdin(Stdio::null());
         for (variable, _) in std::env::vars_os() {
             let name = variable.to_string_lossy();
@@ -268,7 +294,11 @@ impl Sandbox {
         socket
     }
 
-    fn new_log(&self, process: &str) -> PathBuf {
+    pub(crate) fn home(&self) -> Arc<Home> {
+        self.home.clone()
+    }
+
+    pub(crate) fn new_log(&self, process: &str) -> PathBuf {
         let number = self.home.logs.fetch_add(1, Relaxed);
         self.home.root.path().join("log").join(format!("{number}-{process}.log"))
     }
