@@ -106,9 +106,7 @@ impl Output {
         books: &mut Books<C>,
         seal: impl FnOnce(&mut [u64; CARRIED_WORDS]),
     ) {
-        for place in 0..self.batches.len() {
-            self.hand_on(place);
-        }
+        self.hand_on_all();
         let mut carried = self.sender.seal();
         seal(&mut carried);
         books.commit(carried);
@@ -129,8 +127,10 @@ impl Output {
         self.sender.next_try()
     }
 
-    /// Records since the last call that no peer wanted.
+    /// Records since the last call that no peer wanted, those taken just now included: they are booked with the
+    /// commit that gives them their numbers.
     pub fn take_unwanted(&mut self) -> u64 {
+        self.hand_on_all();
         std::mem::take(&mut self.unwanted)
     }
 
@@ -164,6 +164,12 @@ impl Output {
             record(&mut self.batches[place]).unwrap_or_else(|Full| {
                 debug_assert!(false, "any one record fits into an empty datagram");
             });
+        }
+    }
+
+    fn hand_on_all(&mut self) {
+        for place in 0..self.batches.len() {
+            self.hand_on(place);
         }
     }
 
