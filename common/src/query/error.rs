@@ -47,7 +47,7 @@ pub struct QueryError {
 
 impl QueryError {
     pub(super) fn new(at: Spot, what: impl Into<String>, way_out: impl Into<String>) -> QueryError {
-        QueryError { at, what: what.into(), way_out: way_out.into() }
+        QueryError { at, what: one_line(what.into()), way_out: one_line(way_out.into()) }
     }
 
     /// The same error in a text with `by` more bytes before it.
@@ -68,6 +68,11 @@ pub(super) fn quoted(text: &[u8]) -> String {
         quoted.push('…');
     }
     format!("`{quoted}`")
+}
+
+/// The sentence, which may repeat a user's own words, as one line.
+fn one_line(text: String) -> String {
+    if text.contains(char::is_control) { text.chars().map(plain).collect() } else { text }
 }
 
 /// The character, or a stand-in for one that would move a terminal's cursor.
@@ -105,6 +110,16 @@ mod tests {
             assert_eq!(meant(word.as_bytes(), ["mean", "window", "sum"]), want, "{word:?}");
         }
         assert_eq!(meant(b"\xff", ["mean"]), None);
+    }
+
+    #[test]
+    fn a_refusal_is_one_line_whatever_it_repeats() {
+        for text in
+            ["id N\0\x07", "[= 5]\u{1f}", "(\u{85}* 5)", "(5\n* 5)", "window 5\x0b(id)\x1b[2J", "(* \x1b.5)"]
+        {
+            let told = crate::query::pipeline::Pipeline::parse(text).unwrap_err().to_string();
+            assert!(!told.contains(char::is_control), "{text:?}: {told:?}");
+        }
     }
 
     #[test]
