@@ -1,16 +1,22 @@
 //! leela-udp and leela-timeline as they are built for users, and one peer that sums.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use anyhow::{Context, ensure};
+use common::books::Snapshot;
 use common::runtime_dir::RuntimeDir;
 use sockets::inherited::bind_udp;
+use sockets::ring::RingFile;
 use tempfile::TempDir;
 
 use crate::child::{Process, Receiving, scratch};
 use crate::clock::cpu_of;
 use crate::receiver::Report;
 use crate::udp_load::Progress;
+
+/// Events that one process may be behind another; a ring of 64 MiB holds more than a million.
+const BEHIND_MAX: u64 = 250_000;
 
 /// The processes of the core, running.
 #[derive(Debug)]
@@ -41,6 +47,23 @@ impl Core {
     /// The books of a process.
     pub(crate) fn books(&self, process: &str) -> Progress {
         Progress::of(self.run.books(process))
+    }
+
+    /// Waits until the timeline is close behind `events`, and the peer behind the timeline: no ring overflows.
+    pub(crate) fn keep_close(&self, events: u64) -> anyhow::Result<()> {
+        self.books("timeline").wait("received", events.saturating_sub(BEHIND_MAX))?;
+        let end = Instant::now() + Duration::from_secs(10);
+        while self.waiting_for_peer()? > BEHIND_MAX {
+            ensure!(Instant::now() < end, "the peer does not take what waits for it");
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        Ok(())
+    }
+
+    fn waiting_for_peer(&self) -> anyhow::Result<u64> {
+        let ring = RingFile::read(&self.run.ring("timeline"))?.context("the timeline has a ring")?;
+        let numbers = RingFile::numbers(&Snapshot::read(&self.run.books("timeline"))?.carried);
+        Ok(ring.peers.iter().map(|peer| peer.waiting(&numbers)).sum())
     }
 
     /// Processor time so far of udp, timeline and the peer.

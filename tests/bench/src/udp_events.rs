@@ -63,6 +63,7 @@ fn round(passes: usize) -> anyhow::Result<(f64, f64, [f64; 3])> {
             books.wait("datagrams", datagrams.saturating_sub(AHEAD_MAX))?;
         }
         texts.iter().for_each(|(_, sums)| sent.join(*sums));
+        core.keep_close(sent.records)?;
     }
     let (after, report, drops) = core.finish(datagrams)?;
     ensure!(drops == 0, "the kernel dropped {drops} datagrams");

@@ -60,11 +60,24 @@ impl Progress {
         found.map(|(_, value)| value).with_context(|| format!("{}: no {name}", self.books.display()))
     }
 
+    /// Every counter that is not 0.
+    fn shown(&self) -> anyhow::Result<String> {
+        let counters = Snapshot::read(&self.books)?.counters;
+        let shown =
+            counters.iter().filter(|(_, value)| *value > 0).map(|(name, value)| format!("{name} {value}"));
+        Ok(shown.collect::<Vec<_>>().join(", "))
+    }
+
     /// Waits until the counter is at least `value`.
     pub(crate) fn wait(&self, name: &str, value: u64) -> anyhow::Result<()> {
         let end = Instant::now() + Duration::from_secs(10);
         while self.counter(name)? < value {
-            ensure!(Instant::now() < end, "{}: {name} does not reach {value}", self.books.display());
+            ensure!(
+                Instant::now() < end,
+                "{}: {name} does not reach {value}: {}",
+                self.books.display(),
+                self.shown()?
+            );
             std::thread::sleep(Duration::from_micros(200));
         }
         Ok(())
