@@ -79,6 +79,8 @@ counters! {
         merged: u64,
         /// Of these, events that no proc wanted.
         unmatched: u64,
+        /// Events whose series was not matched against the newest procs yet, for want of time.
+        deferred: u64,
         /// Events that were refused, by reason.
         refused: Family<Reason>,
         /// Datagrams and records that cannot be read, by reason.

@@ -1,6 +1,6 @@
 //! Events in, values out: each event is given to the runs of the queries that select its series.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::key;
 use common::metric::Event;
@@ -14,6 +14,9 @@ use crate::series::{BATCH, Link, Moment, Table};
 
 /// What a series keeps of a query beside its run; the run counts twice, as vectors have room to grow.
 const LINK_BYTES: usize = size_of::<Link>();
+
+/// So many regular expressions are tried on a series before the clock is asked how long it takes.
+const TRIES_FREE: u32 = 4;
 
 /// Bounds of what is kept.
 #[derive(Clone, Copy, Debug)]
@@ -46,12 +49,22 @@ pub(crate) struct Engine {
     /// Clients whose query would need too much state; their queries have ended.
     exhausted: Vec<u32>,
     selected: Vec<u32>,
+    /// Time that series may still be matched for in this turn.
+    matching_left: Duration,
 }
 
 impl Engine {
     pub(crate) fn new(bounds: Bounds) -> Engine {
         let (table, queries) = (Table::new(), Queries::new());
-        Engine { table, queries, bounds, hand: 0, exhausted: Vec::new(), selected: Vec::new() }
+        Engine {
+            table,
+            queries,
+            bounds,
+            hand: 0,
+            exhausted: Vec::new(),
+            selected: Vec::new(),
+            matching_left: Duration::MAX,
+        }
     }
 
     /// Begins a query; gives its place.
@@ -62,6 +75,12 @@ impl Engine {
     /// Ends the query at `place`.
     pub(crate) fn end(&mut self, place: u32) {
         self.queries.end(place);
+    }
+
+    /// Begins a turn, in which series may be matched for so long: a thousand regular expressions without a literal
+    /// at their front take a millisecond on each series, and events have to flow meanwhile.
+    pub(crate) fn allow_matching(&mut self, time: Duration) {
+        self.matching_left = time;
     }
 
     /// A client whose query was ended because it would need too much state.
@@ -120,7 +139,11 @@ impl Engine {
         out: &mut impl Outlet,
     ) {
         if self.table.get_mut(id).is_some_and(|series| series.matched < self.queries.newest()) {
-            self.match_series(id, event.key);
+            if self.matching_left.is_zero() {
+                counters.deferred += 1;
+            } else {
+                self.match_series(id, event.key);
+            }
         }
         let series = self.table.get_mut(id).expect("no series goes while events are applied");
         series.note(moment);
@@ -166,9 +189,21 @@ impl Engine {
     /// Matches a series against the queries that are newer than its last match.
     #[cold]
     fn match_series(&mut self, id: u32, key: &[u8]) {
-        let Engine { table, queries, bounds, exhausted, selected, .. } = self;
+        let Engine { table, queries, bounds, exhausted, selected, matching_left, .. } = self;
         let series = table.get_mut(id).expect("no series goes while events are applied");
-        queries.select(key, series.matched, |place, _| selected.push(place));
+        let (mut tries, mut begun) = (0, None);
+        queries.candidates(key, series.matched, |place, proc| {
+            tries += 1;
+            if tries == TRIES_FREE {
+                begun = Some(Instant::now());
+            }
+            if proc.matches(key) {
+                selected.push(place);
+            }
+        });
+        if let Some(begun) = begun {
+            *matching_left = matching_left.saturating_sub(begun.elapsed());
+        }
         series.matched = queries.newest();
         for place in selected.drain(..) {
             let client = queries.client(place);

@@ -147,8 +147,8 @@ impl Queries {
         }
     }
 
-    /// The queries newer than number `since` that select `key`, in no order.
-    pub(crate) fn select(&self, key: &[u8], since: u64, mut each: impl FnMut(u32, &Proc)) {
+    /// The queries newer than number `since` that may select `key`, in no order.
+    pub(crate) fn candidates(&self, key: &[u8], since: u64, mut each: impl FnMut(u32, &Proc)) {
         for &(length, _) in &self.lengths {
             let Some(prefix) = key.get(..length) else { return };
             let places = self.prefixes.get(prefix).map_or(&[][..], Vec::as_slice);
@@ -158,9 +158,7 @@ impl Queries {
                 if query.number <= since {
                     break;
                 }
-                if let Some(proc) = &query.proc
-                    && proc.matches(key)
-                {
+                if let Some(proc) = &query.proc {
                     each(place, proc);
                 }
             }
@@ -207,7 +205,11 @@ mod tests {
 
     fn selected(queries: &Queries, key: &str, since: u64) -> Vec<u32> {
         let mut places = Vec::new();
-        queries.select(key.as_bytes(), since, |place, _| places.push(place));
+        queries.candidates(key.as_bytes(), since, |place, proc| {
+            if proc.matches(key.as_bytes()) {
+                places.push(place);
+            }
+        });
         places.sort_unstable();
         places
     }

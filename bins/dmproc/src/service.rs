@@ -42,6 +42,9 @@ const ACCEPTED_A_TURN: usize = 64;
 const ASKING_A_TURN: Duration = Duration::from_millis(2);
 /// Series that are looked at in one turn for `rate`, and for queries that have ended.
 const LOOKS_A_TURN: u32 = 2048;
+/// Series are matched against new procs for so long in one turn; the events of those that have to wait reach the
+/// procs they were matched against before.
+const MATCHING_A_TURN: Duration = Duration::from_millis(5);
 /// How often idle series are looked for.
 const SWEEP: Duration = Duration::from_millis(100);
 /// Under load a round of writes waits for the one before, so long for each client that was written to; and so long
@@ -412,7 +415,8 @@ impl Service {
             }
         }
         let gap = WRITE_GAP * touched.len() as u32;
-        self.write_at = now + gap.min(WRITE_GAP_MAX);
+        // From the end of the round on: else, where a round takes longer than the gap, there would be none.
+        self.write_at = Instant::now() + gap.min(WRITE_GAP_MAX);
         self.clients.recycle(touched);
     }
 
@@ -422,6 +426,7 @@ impl Service {
             return Ok(None);
         }
         let (time, moment) = (Time::now(), self.moment(now));
+        self.engine.allow_matching(MATCHING_A_TURN);
         let (before, mut bytes) = (self.books.counters.datagrams, 0);
         let mut datagrams = 0;
         while self.readable && datagrams < DATAGRAMS_A_TURN && bytes < BYTES_A_TURN {

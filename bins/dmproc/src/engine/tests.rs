@@ -162,6 +162,20 @@ fn a_query_that_needs_too_much_state_ends_alone() {
 }
 
 #[test]
+fn events_flow_while_there_is_no_time_to_match() {
+    let mut bed = Bed::new(BOUNDS);
+    bed.query(0, ".", "id");
+    bed.events(&[("a", 1.0)]);
+    bed.query(1, ".", "id");
+    bed.engine.allow_matching(Duration::ZERO);
+    bed.events(&[("a", 2.0)]);
+    bed.engine.allow_matching(Duration::from_millis(1));
+    bed.events(&[("a", 3.0)]);
+    assert_eq!(bed.take(0), pairs(&[("a", 1.0), ("a", 2.0), ("a", 3.0)]));
+    assert_eq!((bed.take(1), bed.counters.deferred), (pairs(&[("a", 3.0)]), 1));
+}
+
+#[test]
 fn a_scan_counts_what_a_query_selects() {
     let mut bed = Bed::new(BOUNDS);
     for second in 0..10 {
