@@ -1,7 +1,10 @@
 //! What Leela promises, through the real binaries: one module a promise.
 
+mod collectd;
 mod config_errors;
+mod core;
 mod kill9;
+mod leela_up;
 mod man_pages;
 mod queries;
 mod registration;

@@ -5,25 +5,32 @@
 //! - [`Recorder`]: a consumer that is registered with the timeline, and counts what it gets.
 //! - [`Reader`]: the test in a process's place, at its socket.
 //! - [`Proc`]: a client of dmproc, and [`Packet`]: a packet of collectd's.
+//! - [`Leela`]: the operator's command, and [`service`]: the real programs of others.
 //! - [`Load`] and [`Databus`]: numbered metrics at a stated rate, as text or in the binary form.
 //! - [`wait_until`]: the one way to wait: on a condition, with a deadline.
 
 mod binary;
 mod collectd;
+mod frames;
+mod leela;
 mod load;
 mod proc;
 mod process;
 mod reader;
 mod recorder;
 mod sandbox;
+mod service;
 mod wait;
 
 pub use binary::{binary, workspace};
 pub use collectd::Packet;
+pub use frames::ByFrames;
+pub use leela::Leela;
 pub use load::{Databus, Load, Running, numbered};
 pub use proc::{Heard, Proc};
 pub use process::Process;
 pub use reader::{Reader, Record};
 pub use recorder::{Kept, Recorder, Tally};
 pub use sandbox::Sandbox;
+pub use service::service;
 pub use wait::{DEADLINE, alone, wait_for, wait_until};

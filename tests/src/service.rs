@@ -1,0 +1,35 @@
+//! The real programs of others that tests start: `tests/services/install.sh` installs them.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// A real service: the package that brings it, and where its program is.
+const SERVICES: [(&str, &str, &str); 1] = [("collectd", "collectd-core", "/usr/sbin/collectd")];
+
+/// The program of a service. Where it is not installed, the test has nothing to say: none, told on standard error.
+///
+/// # Panics
+/// When it is not installed and `CI` is set: what is to be proven there is not skipped.
+pub fn service(name: &str) -> Option<PathBuf> {
+    let known = SERVICES.iter().find(|(known, ..)| *known == name);
+    let (_, package, program) = known.unwrap_or_else(|| panic!("no service {name}"));
+    let program = Path::new(program);
+    if program.is_file() {
+        return Some(program.to_owned());
+    }
+    let missing = format!(
+        "{} is not there; as root: apt-get install --no-install-recommends {package}",
+        program.display()
+    );
+    let ci = env::var_os("CI").is_some_and(|ci| !ci.is_empty() && ci != "false");
+    assert!(!ci, "{missing}");
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    // Past the capture of the test harness: who reads the run sees what it did not prove.
+    let line = format!("skipped: {test}: {missing}\n");
+    let told = std::fs::OpenOptions::new().append(true).open("/dev/stderr");
+    let told = told.and_then(|mut err| std::io::Write::write_all(&mut err, line.as_bytes()));
+    if told.is_err() {
+        eprint!("{line}");
+    }
+    None
+}
