@@ -14,7 +14,7 @@ use sockets::inherited::Inherited;
 const SOURCES: usize = 16;
 
 fn main() -> ExitCode {
-    process::main(|config: Config, places| {
+    process::main(|mut config: Config, places| {
         let (name, run) = (Config::NAME, &places.runtime_dir);
         let mut inherited = Inherited::take().map_err(without_sockets)?;
         let databus = inherited.databus(&run.dmproc_databus()).map_err(without_sockets)?;
@@ -22,7 +22,7 @@ fn main() -> ExitCode {
         inherited.finish().map_err(without_sockets)?;
         let mut turns = Turns::new(process::stop_signal()?)?;
         let books = Books::open(&run.books(name), name, SOURCES)?;
-        files::allow(config.connections_max)?;
+        config.connections_max = files::allow(config.connections_max)?;
         let ends = Ends { databus, listener, producer: run.timeline_multicast() };
         let service = Service::open(&config, ends, books, turns.registry())?;
         process::ready();
