@@ -20,6 +20,7 @@ mod sources;
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
@@ -133,16 +134,17 @@ impl<C: Slots + Default> Books<C> {
         let mut names = Vec::new();
         C::names("", &mut names);
         let layout = Layout { slots: names.len(), rows };
+        // Read under the lock: what was read before it, a predecessor may still have gone on from.
+        let held = hold(path)?;
         let before = match Snapshot::read(path) {
             Ok(before) => Some(before),
-            Err(BooksError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => None,
+            Err(_) if held.metadata().map_err(io)?.len() == 0 => None,
             Err(BooksError::Form { what, .. }) => {
                 tracing::warn!(path = %path.display(), what, "books begun anew, the old ones are unreadable");
                 None
             }
             Err(error) => return Err(error),
         };
-        let _held = hold_predecessor(path, before.as_ref())?;
         let next = path.with_extension("new");
         match fs::remove_file(&next) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
@@ -282,20 +284,23 @@ impl<C: Slots + Default> Books<C> {
     }
 }
 
-/// Locks the predecessor's file, so that two instances cannot both take it up.
-fn hold_predecessor(path: &Path, before: Option<&Snapshot>) -> Result<Option<fs::File>, BooksError> {
-    let file = match fs::OpenOptions::new().read(true).write(true).open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(BooksError::Io { path: path.to_owned(), source }),
+/// Locks the predecessor's file, or an empty one where there is none, so that of two instances only one begins.
+fn hold(path: &Path) -> Result<fs::File, BooksError> {
+    let io = |source| BooksError::Io { path: path.to_owned(), source };
+    let mut options = fs::OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o640);
+    let file = options.open(path).map_err(io)?;
+    let is_locked = match file.try_lock() {
+        Ok(()) => true,
+        Err(fs::TryLockError::WouldBlock) => false,
+        Err(fs::TryLockError::Error(source)) => return Err(io(source)),
     };
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(fs::TryLockError::WouldBlock) => {
-            Err(BooksError::Busy { path: path.to_owned(), pid: before.map_or(0, |before| before.pid) })
-        }
-        Err(fs::TryLockError::Error(source)) => Err(BooksError::Io { path: path.to_owned(), source }),
+    let number = |file: fs::Metadata| (file.dev(), file.ino());
+    // Since it was opened, another instance may have put its own books in this file's place.
+    if is_locked && fs::metadata(path).ok().map(number) == Some(number(file.metadata().map_err(io)?)) {
+        return Ok(file);
     }
+    Err(BooksError::Busy { path: path.to_owned(), pid: Snapshot::read(path).map_or(0, |books| books.pid) })
 }
 
 /// A random number that is not 0.
@@ -425,6 +430,29 @@ mod tests {
             matches!(error, BooksError::Busy { pid, .. } if pid == u64::from(std::process::id())),
             "{error}"
         );
+    }
+
+    #[test]
+    fn of_many_instances_that_start_at_once_one_keeps_the_books() {
+        for round in 0..50 {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("udp");
+            let start = std::sync::Barrier::new(4);
+            let opened: Vec<_> = std::thread::scope(|scope| {
+                let instance = || {
+                    start.wait();
+                    Books::<First>::open(&path, "udp", 0)
+                };
+                let instances = [(); 4].map(|()| scope.spawn(instance));
+                instances.into_iter().map(|instance| instance.join().unwrap()).collect()
+            });
+            let (kept, refused): (Vec<_>, Vec<_>) = opened.into_iter().partition(Result::is_ok);
+            let busy = |error: &BooksError| matches!(error, BooksError::Busy { .. });
+            assert!(refused.iter().all(|error| error.as_ref().is_err_and(busy)), "{round}: {refused:?}");
+            assert_eq!(kept.len(), 1, "{round}");
+            let source = kept[0].as_ref().unwrap().source();
+            assert_eq!(Snapshot::read(&path).unwrap().source, source, "{round}");
+        }
     }
 
     #[test]
