@@ -13,8 +13,8 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicU64, fence};
 
 /// Words of the file that banks of `n` words take.
 pub const fn words(n: usize) -> usize {
@@ -26,6 +26,8 @@ pub fn commit(words: &[AtomicU64], values: &[u64]) {
     let (turn, banks) = words.split_first().expect("banks have at least their turn");
     let next = turn.load(Relaxed).wrapping_add(1);
     let start = (next % 2) as usize * values.len();
+    // This bank held before the last turn: nothing of it may change before that turn is seen.
+    fence(Release);
     for (word, value) in banks[start..start + values.len()].iter().zip(values) {
         word.store(*value, Relaxed);
     }

@@ -189,13 +189,6 @@ impl<C: Slots + Default> Books<C> {
         self.carried
     }
 
-    /// Draws another source: the stream of numbers begins anew (the ring was lost).
-    pub fn renew_source(&mut self) -> u64 {
-        self.source = draw_source();
-        self.mapping.words()[at::SOURCE].store(self.source, Relaxed);
-        self.source
-    }
-
     /// Says whether a datagram's records are to be applied, and books what is missing before it.
     pub fn admit(&mut self, header: &Header) -> Admission {
         self.sources.admit(header)
@@ -243,7 +236,12 @@ impl<C: Slots + Default> Books<C> {
         }
         self.sources.take_up(&before.sources);
         self.carried = before.carried;
-        self.source = before.source;
+        if before.state == State::Ended || before.is_of_this_boot {
+            self.source = before.source;
+        } else {
+            // The disk may have an earlier moment of these books: their numbers were given out already.
+            tracing::warn!("the machine went down while this process ran, its numbers begin under a new source");
+        }
         self.crashed = before.state != State::Ended;
         let at = self.layout.slots * NAME_BYTES;
         self.mapping.body_mut()[at..].copy_from_slice(&before.refusal_bytes);
@@ -452,6 +450,31 @@ mod tests {
             assert_eq!(kept.len(), 1, "{round}");
             let source = kept[0].as_ref().unwrap().source();
             assert_eq!(Snapshot::read(&path).unwrap().source, source, "{round}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_a_power_cut_took_back_are_not_given_out_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("udp");
+        for (label, ends, other_boot, is_kept) in [
+            ("killed", false, false, true),
+            ("ended, then booted", true, true, true),
+            ("a power cut", false, true, false),
+        ] {
+            let books = Books::<First>::open(&path, "udp", 0).unwrap();
+            let source = books.source();
+            match ends {
+                true => books.close([0; CARRIED_WORDS]),
+                false => drop(books),
+            }
+            if other_boot {
+                let mut file = fs::read(&path).unwrap();
+                file[at::BOOT * 8..][..16].fill(7);
+                fs::write(&path, &file).unwrap();
+            }
+            let books = Books::<First>::open(&path, "udp", 0).unwrap();
+            assert_eq!(books.source() == source, is_kept, "{label}");
         }
     }
 

@@ -63,6 +63,7 @@ pub struct Snapshot {
     /// How many inputs it ever refused and kept for show.
     pub refusals: u64,
     pub(super) refusal_bytes: Vec<u8>,
+    pub(super) is_of_this_boot: bool,
 }
 
 impl Snapshot {
@@ -103,10 +104,10 @@ impl Snapshot {
         let (carried, rows) = rest.split_at(CARRIED_WORDS);
         let names = body.chunks_exact(NAME_BYTES).map(text);
         let pid = word(at::PID);
-        let booted_with = [word(at::BOOT), word(at::BOOT + 1)];
+        let is_of_this_boot = [word(at::BOOT), word(at::BOOT + 1)] == boot_id();
         let state = match word(at::STATE) {
             ended if ended == State::Ended as u64 => State::Ended,
-            _ if booted_with != boot_id() => State::Dead,
+            _ if !is_of_this_boot => State::Dead,
             _ => state_of(pid, word(at::START)),
         };
         Ok(Snapshot {
@@ -121,6 +122,7 @@ impl Snapshot {
             sources: Sources::load(rows),
             refusals: word(at::REFUSALS),
             refusal_bytes,
+            is_of_this_boot,
         })
     }
 
