@@ -242,7 +242,8 @@ impl Service {
         counters.datagrams += 1;
         let (header, records, datagram) = match received {
             Received::Records { header, records, datagram, missing } => {
-                counters.missing += missing;
+                // One forged number is as far away as numbers go.
+                counters.missing = counters.missing.saturating_add(missing);
                 (header, records, datagram)
             }
             Received::Repeated(records) => {

@@ -46,7 +46,7 @@ pub enum Admission {
 /// One row for each source and content, up to a stated number.
 #[derive(Clone, Debug)]
 pub struct Sources {
-    /// In order of first use; the row in use last is found by `latest`, first of all.
+    /// In order of last use. The one at `latest` is looked at first of all.
     rows: Vec<SourceRow>,
     latest: usize,
     rows_max: usize,
@@ -89,17 +89,17 @@ impl Sources {
     fn row(&mut self, source: u64, content: Content) -> Option<&mut SourceRow> {
         let is = |row: &SourceRow| row.source == source && row.content == content as u64;
         if !self.rows.get(self.latest).is_some_and(is) {
-            self.latest = match self.rows.iter().position(is) {
-                Some(place) => place,
+            match self.rows.iter().position(is) {
+                Some(place) => self.rows[place..].rotate_left(1),
                 None => {
                     if self.rows.len() == self.rows_max {
-                        // The row that was made first goes: its source is the likeliest to have ended.
+                        // The one that was silent longest goes: its source is the likeliest to have ended.
                         self.rows.remove(0);
                     }
                     self.rows.push(SourceRow::default());
-                    self.rows.len() - 1
                 }
-            };
+            }
+            self.latest = self.rows.len() - 1;
         }
         self.rows.get_mut(self.latest)
     }
@@ -155,7 +155,7 @@ mod tests {
         ] {
             assert_eq!(sources.admit(&datagram(source, first, count)), want, "{source} {first}");
         }
-        let row = sources.rows()[0];
+        let row = sources.rows().iter().find(|row| row.source == 1).unwrap();
         assert_eq!((row.applied(), row.missing, row.repeated), (16, 5, 5));
     }
 
@@ -165,6 +165,17 @@ mod tests {
         assert_eq!(sources.admit(&datagram(1, 50, 1)), Admission::Take { missing: 0 });
         let note = Header { content: Content::Notes, ..datagram(1, 0, 1) };
         assert_eq!(sources.admit(&note), Admission::Take { missing: 0 });
+    }
+
+    #[test]
+    fn strangers_do_not_take_the_row_of_a_source_that_goes_on() {
+        let mut sources = Sources::new(3);
+        for round in 0..100 {
+            let steady = datagram(1, round * 10, 10);
+            assert_eq!(sources.admit(&steady), Admission::Take { missing: 0 });
+            assert_eq!(sources.admit(&datagram(1000 + round, 0, 1)), Admission::Take { missing: 0 });
+            assert_eq!(sources.admit(&steady), Admission::Repeated, "{round}");
+        }
     }
 
     #[test]
