@@ -45,7 +45,7 @@ impl RuntimeDir {
     pub fn at(path: &Path) -> anyhow::Result<RuntimeDir> {
         // `./.leela/run` is a link to a tmpfs. Resolved it is short, and the same in every working directory;
         // a peer's address is compared byte by byte.
-        let path = fs::canonicalize(path).or_else(|_| std::path::absolute(path)).map_err(|error| {
+        let path = resolve(path).map_err(|error| {
             Exit::Usage.error(format_args!("runtime directory {}: {error}", path.display()))
         })?;
         let bytes = path.as_os_str().len();
@@ -218,6 +218,17 @@ impl fmt::Display for StateDir {
     }
 }
 
+/// Links resolved, also above a directory that is yet to be made: who makes it, and who comes later, have to agree.
+fn resolve(path: &Path) -> io::Result<PathBuf> {
+    fs::canonicalize(path).or_else(|_| {
+        let path = std::path::absolute(path)?;
+        Ok(match (path.parent().map(fs::canonicalize), path.file_name()) {
+            (Some(Ok(parent)), Some(name)) => parent.join(name),
+            _ => path,
+        })
+    })
+}
+
 fn make_dir(dir: &Path, mode: u32) -> io::Result<()> {
     match DirBuilder::new().mode(mode & 0o777).create(dir) {
         // The umask took bits away, and mkdir knows no set-group-id.
@@ -272,6 +283,8 @@ mod tests {
         fs::create_dir(&real).unwrap();
         std::os::unix::fs::symlink(&real, dir.path().join("run")).unwrap();
         assert_eq!(RuntimeDir::at(&dir.path().join("run")).unwrap().path(), real);
+        let inner = RuntimeDir::at(&dir.path().join("run/yet-to-be-made")).unwrap();
+        assert_eq!(inner.path(), real.join("yet-to-be-made"));
     }
 
     #[test]
