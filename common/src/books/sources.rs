@@ -46,16 +46,15 @@ pub enum Admission {
 /// One row for each source and content, up to a stated number.
 #[derive(Clone, Debug)]
 pub struct Sources {
-    /// In order of last use. The one at `latest` is looked at first of all.
+    /// In order of last use.
     rows: Vec<SourceRow>,
-    latest: usize,
     rows_max: usize,
 }
 
 impl Sources {
     /// Room for `rows_max` rows.
     pub fn new(rows_max: usize) -> Sources {
-        Sources { rows: Vec::with_capacity(rows_max), latest: 0, rows_max }
+        Sources { rows: Vec::with_capacity(rows_max), rows_max }
     }
 
     /// Says whether a datagram is new, and notes its numbers. Datagrams of source 0 are unnumbered.
@@ -88,7 +87,7 @@ impl Sources {
 
     fn row(&mut self, source: u64, content: Content) -> Option<&mut SourceRow> {
         let is = |row: &SourceRow| row.source == source && row.content == content as u64;
-        if !self.rows.get(self.latest).is_some_and(is) {
+        if !self.rows.last().is_some_and(is) {
             match self.rows.iter().position(is) {
                 Some(place) => self.rows[place..].rotate_left(1),
                 None => {
@@ -99,9 +98,8 @@ impl Sources {
                     self.rows.push(SourceRow::default());
                 }
             }
-            self.latest = self.rows.len() - 1;
         }
-        self.rows.get_mut(self.latest)
+        self.rows.last_mut()
     }
 
     pub(super) fn take_up(&mut self, rows: &[SourceRow]) {
