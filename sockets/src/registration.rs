@@ -74,11 +74,12 @@ pub fn check<'a>(
         return Err(RegistrationError::Form);
     }
     let path = Path::new(OsStr::from_bytes(path));
-    if from != Some(path) {
+    // Byte by byte: in another spelling (`//`, `/./`) one socket could be many peers.
+    if from.map(Path::as_os_str) != Some(path.as_os_str()) {
         return Err(RegistrationError::Sender);
     }
     // The kernel keeps the text that was bound; a link or `..` in it could lead out again.
-    let parent = path.parent().ok_or(RegistrationError::Outside)?;
+    let parent = path.parent().filter(|_| path.file_name().is_some()).ok_or(RegistrationError::Outside)?;
     if parent != directory && parent != directory.join("peers") {
         return Err(RegistrationError::Outside);
     }
@@ -108,6 +109,10 @@ mod tests {
             ("/run/leela/a\0events text", Some("/run/leela/a"), Ok("events text")),
             ("/run/leela/a", Some("/run/leela/b"), Err(RegistrationError::Sender)),
             ("/run/leela/a", None, Err(RegistrationError::Sender)),
+            ("/run/leela//a", Some("/run/leela/a"), Err(RegistrationError::Sender)),
+            ("/run/leela/./a", Some("/run/leela/a"), Err(RegistrationError::Sender)),
+            ("/run/leela/a/", Some("/run/leela/a"), Err(RegistrationError::Sender)),
+            ("/run/leela/..", Some("/run/leela/.."), Err(RegistrationError::Outside)),
             ("/tmp/a", Some("/tmp/a"), Err(RegistrationError::Outside)),
             ("/run/leela/../a", Some("/run/leela/../a"), Err(RegistrationError::Outside)),
             ("/run/leela/deep/er/a", Some("/run/leela/deep/er/a"), Err(RegistrationError::Outside)),
