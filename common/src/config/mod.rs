@@ -138,7 +138,8 @@ fn files(process: &str, source: &Source) -> anyhow::Result<Vec<PathBuf>> {
     };
     let mut files = Vec::new();
     let main = dir.join(format!("{process}.toml"));
-    if main.exists() {
+    // A link that leads nowhere is an error when it is read, not a file that nobody wrote.
+    if fs::symlink_metadata(&main).is_ok() {
         files.push(main);
     }
     files.extend(drop_ins(&dir.join(format!("{process}.d")))?);

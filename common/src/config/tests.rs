@@ -78,6 +78,16 @@ fn a_named_file_or_directory_has_to_be_there() {
 }
 
 #[test]
+fn a_link_that_leads_nowhere_is_no_default() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("udp.toml");
+    std::os::unix::fs::symlink("gone.toml", &path).unwrap();
+    let error = load::<Config>("udp", &Source::Dir(dir.path().to_owned())).unwrap_err();
+    assert_eq!(Exit::of(&error), Exit::Config);
+    assert!(format!("{error:#}").starts_with(&format!("reading {}: ", path.display())), "{error:#}");
+}
+
+#[test]
 fn later_files_win_key_by_key_and_tables_are_joined() {
     let (loaded, dir) = load_dir(&[
         ("udp.toml", "ring = \"1MiB\"\nreaders = 2\n[tags]\nhost = \"a\"\ndc = \"ams\"\n"),
