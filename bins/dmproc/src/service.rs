@@ -21,7 +21,7 @@ use sockets::registration;
 use crate::clients::{Clients, FIRST_TOKEN};
 use crate::config::Config;
 use crate::counters::{Counters, Lost, ProcRefusal, Reason};
-use crate::engine::{Bounds, Engine, Outlet};
+use crate::engine::{Bounds, Engine};
 use crate::scan::Scan;
 use crate::series::Moment;
 
