@@ -18,6 +18,8 @@ const EXACT_TENS: [f64; 23] = [
 ];
 /// Up to here every integer is exact as f64.
 const EXACT_INTEGER_MAX: u64 = 1 << 53;
+/// Nanoseconds of the last of so many digits of a fraction.
+const NS: [u64; 10] = [1_000_000_000, 100_000_000, 10_000_000, 1_000_000, 100_000, 10_000, 1_000, 100, 10, 1];
 /// As many decimal digits always fit a u64.
 pub(super) const U64_DIGITS: usize = 19;
 
@@ -48,13 +50,12 @@ pub fn time(text: &[u8]) -> Option<(Time, usize)> {
     let mut fraction_ns = 0;
     if text.get(end) == Some(&b'.') {
         let first = end + 1;
-        (_, end) = digits(text, first, 0);
-        let kept = &text[first..end.min(first + 9)];
-        if kept.is_empty() {
-            return None;
+        (fraction_ns, end) = digits(text, first, 0);
+        match end - first {
+            0 => return None,
+            kept @ 1..=9 => fraction_ns *= NS[kept],
+            _ => (fraction_ns, _) = digits(&text[first..first + 9], 0, 0),
         }
-        (fraction_ns, _) = digits(kept, 0, 0);
-        fraction_ns *= 10_u64.pow(9 - kept.len() as u32);
     }
     let ns = seconds.checked_mul(SECOND_NS as u64)?.checked_add(fraction_ns)?;
     let ns = if negative { 0_i64.checked_sub_unsigned(ns)? } else { i64::try_from(ns).ok()? };
