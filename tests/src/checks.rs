@@ -15,14 +15,17 @@ mod wire;
 pub use collectd::{collectd, types_db, users};
 pub use config::config;
 pub use files::{books, ring};
-pub use frame::{frame, registration};
+pub use frame::{frame, registration, wants};
 pub use query::{answer, pipeline, proc, statement};
 pub use text::{key, legacy, number, span, text};
 pub use timeline::{state, timeline};
 pub use wire::wire;
 
+/// Takes any bytes, and panics where a promise is broken.
+pub type Check = fn(&[u8]);
+
 /// Every check with its name, which is also its fuzz target's and its corpus's.
-pub const ALL: [(&str, fn(&[u8])); 21] = [
+pub const ALL: [(&str, Check); 21] = [
     ("answer", answer),
     ("books", books),
     ("collectd", collectd),
@@ -42,8 +45,8 @@ pub const ALL: [(&str, fn(&[u8])); 21] = [
     ("timeline", timeline),
     ("types_db", types_db),
     ("users", users),
+    ("wants", wants),
     ("wire", wire),
-    ("wants", frame::wants),
 ];
 
 /// A place for files that are read by path, in memory where the system has such a directory.

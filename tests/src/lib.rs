@@ -9,6 +9,9 @@
 //! - [`Load`] and [`Databus`]: numbered metrics at a stated rate, as text or in the binary form.
 //! - [`wait_until`]: the one way to wait: on a condition, with a deadline.
 
+pub mod checks;
+pub mod dependencies;
+
 mod binary;
 mod collectd;
 mod frames;

@@ -55,11 +55,17 @@ pub fn collectd(packet: &[u8]) {
         Rules { required: Level::Encrypt, ..all },
     ] {
         let reading = read(&mut used, packet, &rules);
-        assert_eq!(reading, read(&mut Reader::default(), packet, &rules), "a used reader reads something else");
+        assert_eq!(
+            reading,
+            read(&mut Reader::default(), packet, &rules),
+            "a used reader reads something else"
+        );
         assert!(reading.values() > 0, "a packet that left no trace");
         assert!(reading.refused.iter().all(|refused| refused.offset <= packet.len() && refused.values > 0));
-        let refused_for_level =
-            reading.refused.iter().any(|refused| matches!(refused.reason, Reason::Unsigned | Reason::Unencrypted));
+        let refused_for_level = reading
+            .refused
+            .iter()
+            .any(|refused| matches!(refused.reason, Reason::Unsigned | Reason::Unencrypted));
         assert!(!refused_for_level || rules.required > Level::None);
         totals.push(reading.values());
     }
@@ -101,7 +107,9 @@ fn count(packet: &[u8]) -> Option<u64> {
         values += match part {
             Ok(part) => match part.code {
                 Code::Signature | Code::Encryption => return None,
-                Code::Values => Values::parse(part.body).map_or_else(|(_, count)| count, |v| v.count() as u64),
+                Code::Values => {
+                    Values::parse(part.body).map_or_else(|(_, count)| count, |v| v.count() as u64)
+                }
                 Code::Message => 1,
                 _ => 0,
             },
@@ -120,7 +128,8 @@ pub fn types_db(text: &[u8]) {
     assert!(bad.iter().map(|bad| bad.line).is_sorted_by(|a, b| a < b));
     assert!(bad.iter().all(|bad| (1..=lines).contains(&bad.line) && !bad.error.to_string().is_empty()));
     for line in text.split(|byte| *byte == b'\n') {
-        let type_ = line.split(|byte| byte.is_ascii_whitespace() || *byte == b',').find(|word| !word.is_empty());
+        let type_ =
+            line.split(|byte| byte.is_ascii_whitespace() || *byte == b',').find(|word| !word.is_empty());
         let Some(sources) = type_.and_then(|type_| types.sources(type_)) else { continue };
         let names: std::collections::BTreeSet<_> = sources.iter().collect();
         assert_eq!(names.len(), sources.len());

@@ -90,7 +90,8 @@ pub fn statement(text: &[u8]) {
 fn selects(selector: &Selector) {
     let text = selector.to_string();
     let regex = Regex::new(&text).expect("a selector is a regex");
-    let literal: String = text.chars().filter(|char| char.is_alphanumeric() || "._;=".contains(*char)).collect();
+    let literal: String =
+        text.chars().filter(|char| char.is_alphanumeric() || "._;=".contains(*char)).collect();
     let prefix = String::from_utf8_lossy(selector.prefix()).into_owned();
     for key in [&*literal, &prefix, "", "web.hits", "web.hits;dc=ams;host=a", "größe;a", ";"] {
         let name = key.split(';').next().unwrap_or_default();

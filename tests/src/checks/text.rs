@@ -40,8 +40,13 @@ pub fn text(datagram: &[u8]) {
 pub fn legacy(datagram: &[u8]) {
     let read = |text: &[u8], lines: bool| {
         let mut items = Vec::new();
-        let each = |found: Result<Metric<'_>, Refused<'_>>| items.push(item(text, found.map(Message::Metric)));
-        if lines { text::lines(text, NOW, each) } else { text::datagram(text, NOW, each) }
+        let each =
+            |found: Result<Metric<'_>, Refused<'_>>| items.push(item(text, found.map(Message::Metric)));
+        if lines {
+            text::lines(text, NOW, each);
+        } else {
+            text::datagram(text, NOW, each);
+        }
         items.into_iter().map(Item::without_place).collect::<Vec<_>>()
     };
     read(datagram, false);
@@ -92,7 +97,10 @@ fn well_formed(message: &Message<'_>) {
         }
         Message::Event(Event { key, .. }) => key,
         Message::Note(Note { key, json, .. }) => {
-            assert!(json.len() <= Note::JSON_BYTES_MAX && std::str::from_utf8(json).is_ok(), "a note too far");
+            assert!(
+                json.len() <= Note::JSON_BYTES_MAX && std::str::from_utf8(json).is_ok(),
+                "a note too far"
+            );
             key
         }
     };

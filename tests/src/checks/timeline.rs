@@ -76,7 +76,9 @@ pub fn state(bytes: &[u8]) {
             assert!(timeline.counters().balanced());
             assert!(!path.exists(), "a state that could be taken up twice");
             for _ in 0..3 {
-                timeline.tick(NOW.plus_ns(61_000_000_000), Duration::from_secs(70), &mut |event: Event<'_>| {
+                timeline.tick(NOW.plus_ns(61_000_000_000), Duration::from_secs(70), &mut |event: Event<
+                    '_,
+                >| {
                     assert!(event.value.is_finite(), "{event:?}");
                 });
             }

@@ -15,8 +15,12 @@ pub fn wire(datagram: &[u8]) {
     }
     let Ok((header, records)) = Header::read(datagram) else { return };
     match header.content {
-        Content::Metrics => again(datagram, &header, Metrics::new(records, header.count), Batch::metric, bits_m),
-        Content::Events => again(datagram, &header, Events::new(records, header.count), Batch::event, bits_e),
+        Content::Metrics => {
+            again(datagram, &header, Metrics::new(records, header.count), Batch::metric, bits_m);
+        }
+        Content::Events => {
+            again(datagram, &header, Events::new(records, header.count), Batch::event, bits_e);
+        }
         Content::Notes => {
             let of = |note: &Note<'_>| (note.key.to_vec(), note.time, note.json.to_vec());
             again(datagram, &header, Notes::new(records, header.count), Batch::note, of);
