@@ -54,6 +54,8 @@ pub fn run(query: &Query, instance: &Instance) -> anyhow::Result<()> {
     let mut points = Points::new(query.output.form(), output::out())?;
     let (mut backoff, mut next, mut printed) = (BACKOFF_FIRST, None, 0);
     let mut losses = Losses::default();
+    // It went away, and what has come since is at most a connection: the socket outlives it.
+    let mut away = false;
     let ended = loop {
         let heard = match &mut session {
             Some(session) => session.read(|event| {
@@ -66,6 +68,10 @@ pub fn run(query: &Query, instance: &Instance) -> anyhow::Result<()> {
             None => Heard::Nothing,
         };
         losses.lost += session.as_mut().map_or(0, Session::take_lost);
+        if away && session.as_ref().is_some_and(Session::runs) {
+            away = false;
+            output::say("leela-dmproc is back; windows begin anew");
+        }
         crate::flush(points.out())?;
         if query.limits.reached(points.printed) {
             break Ok(());
@@ -77,8 +83,10 @@ pub fn run(query: &Query, instance: &Instance) -> anyhow::Result<()> {
             Heard::Refused(reason) => return Err(asked.refused(reason)),
             Heard::End => {
                 session = None;
-                output::say("leela-dmproc went away; waiting for it");
-                next = Some(Instant::now() + backoff);
+                if !away {
+                    output::say("leela-dmproc went away; waiting for it");
+                }
+                (away, next) = (true, Some(Instant::now() + backoff));
             }
         }
         if points.printed > printed {
@@ -91,10 +99,7 @@ pub fn run(query: &Query, instance: &Instance) -> anyhow::Result<()> {
         losses.tell(now);
         if next.is_some_and(|next| next <= now) {
             match Session::open(&path, &asked, &wait) {
-                Ok(opened) => {
-                    (session, next) = (Some(opened), None);
-                    output::say("leela-dmproc is back; windows begin anew");
-                }
+                Ok(opened) => (session, next) = (Some(opened), None),
                 Err(_) => next = Some(now + backoff),
             }
             // It may go away again at once, so that only events say that all is well.
