@@ -5,6 +5,7 @@ mod config_errors;
 mod core;
 mod kill9;
 mod leela_up;
+mod live_queries;
 mod man_pages;
 mod queries;
 mod registration;
