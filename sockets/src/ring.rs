@@ -151,7 +151,11 @@ impl Ring {
         };
         for place in 0..PEERS_MAX {
             let mut peer = match peers.get(place) {
-                Some(peer) => Peer { cursor: head, ..peer.clone() },
+                Some(peer) => {
+                    let peer = Peer { cursor: head, ..peer.clone() };
+                    peer.store(ring.place(place));
+                    peer
+                }
                 None => Peer::load(ring.place(place)),
             };
             if peer.standing == Standing::Active && fresh {
@@ -167,7 +171,8 @@ impl Ring {
                 peer.dropped += waiting;
                 peer.cursor = head;
             }
-            peer.store(ring.place(place));
+            // Not the whole place: killed in the midst of that, a successor would find it free.
+            peer.store_counts(ring.place(place));
             ring.peers.push(peer);
         }
         Ok(ring)
@@ -262,14 +267,19 @@ impl Ring {
 
     /// The next sealed entry that the peer wants; its cursor moves over what it does not want.
     pub fn next_entry(&mut self, place: usize) -> Option<Entry> {
-        loop {
+        let before = self.peers[place].cursor;
+        let found = loop {
             let peer = &self.peers[place];
-            let entry = self.entry(peer.cursor, self.sealed)?;
-            if peer.wants.content(entry.content) {
-                return Some(entry);
+            match self.entry(peer.cursor, self.sealed) {
+                Some(entry) if !peer.wants.content(entry.content) => self.peers[place].cursor = entry.next,
+                found => break found,
             }
-            self.peers[place].cursor = entry.next;
+        };
+        if self.peers[place].cursor != before {
+            // What is behind it may be written over: a successor must not begin there.
+            self.peers[place].store_counts(self.place(place));
         }
+        found
     }
 
     /// The datagram of an entry that [`Ring::next_entry`] gave, before anything is appended.

@@ -103,6 +103,54 @@ fn a_ring_that_went_back_to_its_front_has_all_its_room() {
 }
 
 #[test]
+fn what_a_peer_does_not_want_is_behind_it_also_for_the_successor() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("r");
+    let mut ring = Ring::open(&path, BYTES_MIN, 1, &[0; 16]).unwrap();
+    let wants = Wants { contents: 1 << 4, ..EVENTS };
+    let place = ring.join(Path::new("/a"), wants).unwrap();
+    for _ in 0..100 {
+        ring.append(2, 1, &[7; 32 * 1024 - 16]); // laps end with an entry
+        ring.seal();
+        assert!(ring.next_entry(place).is_none());
+    }
+    ring.append(4, 1, b"note");
+    let carried = ring.seal();
+    drop(ring); // killed before it was sent
+    let mut ring = Ring::open(&path, BYTES_MIN, 1, &carried).unwrap();
+    assert_eq!((ring.waiting(place), ring.peers()[place].dropped), (1, 0));
+    assert_eq!(drain(&mut ring, place), [b"note"]);
+}
+
+#[test]
+fn a_ring_that_is_taken_up_keeps_its_places_at_every_moment() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("r");
+    let mut ring = Ring::open(&path, BYTES_MIN, 1, &[0; 16]).unwrap();
+    for n in 0..PEERS_MAX {
+        ring.join(Path::new(&format!("/{n}")), EVENTS).unwrap();
+    }
+    ring.append(2, 1, b"one");
+    let carried = ring.seal();
+    drop(ring);
+    let opening = std::thread::scope(|scope| {
+        let opening = scope.spawn(|| {
+            for _ in 0..200 {
+                Ring::open(&path, BYTES_MIN, 1, &carried).unwrap();
+            }
+        });
+        // Whoever reads the file meanwhile sees what a successor of one killed at that moment would find.
+        while !opening.is_finished() {
+            let seen = RingFile::read(&path).unwrap().unwrap();
+            let active = seen.peers.iter().filter(|peer| peer.standing == Standing::Active).count();
+            assert_eq!(active, PEERS_MAX);
+        }
+        opening.join()
+    });
+    opening.unwrap();
+}
+
+#[test]
 fn a_lost_ring_file_costs_what_waited_in_it() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("r");
