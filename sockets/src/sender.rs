@@ -24,6 +24,9 @@ const BACKOFF_LAST: Duration = Duration::from_millis(250);
 pub const SILENCE_MAX: Duration = Duration::from_secs(5);
 /// A durable peer goes after this silence.
 pub const DURABLE_SILENCE_MAX: Duration = Duration::from_secs(600);
+/// Datagrams that a peer gets before the others have their turn: one that catches up with a full ring would
+/// keep them waiting for a second.
+const DATAGRAMS_A_TURN: usize = 16;
 /// How long a link waits for the kernel's word before it tries by itself.
 const BLOCKED_MAX: Duration = Duration::from_millis(100);
 
@@ -45,7 +48,7 @@ pub struct Sender {
 #[derive(Debug)]
 struct Link {
     socket: Option<UnixDatagram>,
-    /// Not before: after EAGAIN (until the kernel says writable), or while the peer is away.
+    /// Not before: after EAGAIN (until the kernel says writable), while the peer is away, or after its turn.
     not_before: Option<Instant>,
     backoff: Duration,
     seen: Instant,
@@ -139,7 +142,7 @@ impl Sender {
         self.ring.seal()
     }
 
-    /// Gives every peer what it can take now.
+    /// Gives every peer what it can take now, up to a stated number of datagrams; the rest at [`Sender::next_try`].
     pub fn send(&mut self, now: Instant) {
         for place in 0..PEERS_MAX {
             if self.ring.peers()[place].standing == Standing::Active {
@@ -222,7 +225,8 @@ impl Sender {
         if self.links[place].not_before.is_some_and(|at| at > now) {
             return;
         }
-        while let Some(entry) = self.ring.next_entry(place) {
+        for _ in 0..DATAGRAMS_A_TURN {
+            let Some(entry) = self.ring.next_entry(place) else { return };
             if let Err(error) = self.connect(place).and_then(|()| self.send_entry(place, &entry)) {
                 self.put_off(place, &entry, &error, now);
                 return;
@@ -231,6 +235,8 @@ impl Sender {
             (link.not_before, link.backoff) = (None, BACKOFF_FIRST);
             self.ring.sent(place, &entry);
         }
+        // Perhaps more waits: the caller comes back at once, by `next_try`.
+        self.links[place].not_before = Some(now);
     }
 
     fn put_off(&mut self, place: usize, entry: &Entry, error: &io::Error, now: Instant) {
@@ -289,5 +295,54 @@ impl Sender {
             link.texts.pop();
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net;
+    use std::thread;
+
+    const EVENTS: Wants = Wants { contents: 1 << 2, text: false, durable: true, fixed: false };
+
+    #[test]
+    fn a_peer_that_catches_up_takes_turns_with_the_others() {
+        const DATAGRAMS: usize = 1000;
+        let dir = tempfile::tempdir().unwrap();
+        let mut poll = Poll::new().unwrap();
+        let ring = Ring::open(&dir.path().join("ring"), 1 << 20, 7, &[0; CARRIED_WORDS]).unwrap();
+        let mut sender = Sender::new(ring, poll.registry(), 0, |_, _| {}).unwrap();
+        let readers = ["one", "two"].map(|name| {
+            let path = dir.path().join(name);
+            let socket = net::UnixDatagram::bind(&path).unwrap();
+            assert!(sender.join(&path, EVENTS, Instant::now()).unwrap());
+            thread::spawn(move || {
+                (0..DATAGRAMS).for_each(|_| assert_eq!(socket.recv(&mut [0; 64]).unwrap(), 32));
+            })
+        });
+        for _ in 0..DATAGRAMS {
+            sender.append(2, 1, &[1; 32]);
+        }
+        let _ = sender.seal();
+        let mut events = Events::with_capacity(8);
+        while sender.waiting() > 0 {
+            let before = [0, 1].map(|place| sender.peers()[place].sent);
+            sender.send(Instant::now());
+            for (place, before) in before.into_iter().enumerate() {
+                let more = sender.peers()[place].sent - before;
+                assert!(more <= DATAGRAMS_A_TURN as u64, "{more} in one turn");
+            }
+            // Something is due as long as something waits; nothing that waits is forgotten.
+            let wait = sender.next_try().map(|at| at.saturating_duration_since(Instant::now()));
+            assert!(wait.is_some() || sender.waiting() == 0);
+            poll.poll(&mut events, wait).unwrap();
+            for event in &events {
+                sender.resume(event.token(), Instant::now());
+            }
+        }
+        for reader in readers {
+            reader.join().unwrap();
+        }
     }
 }
