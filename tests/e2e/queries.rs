@@ -134,7 +134,7 @@ fn a_thousand_clients_are_served() {
             proc.unwrap_or_else(|error| panic!("client {number}: {error}"))
         })
         .collect();
-    assert_eq!(asked.sandbox.books("dmproc").counter("procs_taken"), 1000);
+    wait_until("they are booked", || asked.sandbox.books("dmproc").counter("procs_taken") == 1000);
     for number in 0..1000 {
         send(&asked, &format!("web.{number}"), &[f64::from(number)]);
     }

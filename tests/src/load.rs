@@ -15,6 +15,8 @@ use common::time::Time;
 use common::value::Value;
 use common::wire::{Batch, Content};
 
+use crate::collectd::Packet;
+
 /// What the keys of a load begin with.
 pub(crate) const PREFIX: &[u8] = b"load.";
 
@@ -56,6 +58,7 @@ impl Numbers {
 pub struct Running {
     sent: Arc<AtomicU64>,
     ended: Arc<AtomicBool>,
+    held: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -78,6 +81,20 @@ impl Load {
             text.clear();
             (first..first + count).for_each(|number| numbered(&mut text, number));
             socket.send(&text).expect("the sandbox holds the socket at the other end");
+        })
+    }
+}
+
+impl Load {
+    /// Begins to send packets of collectd's to `address`, a gauge each.
+    pub fn start_packets(self, address: SocketAddr) -> Running {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
+        socket.connect(address).expect("loopback");
+        Running::start(self.rate, self.records, 1, move |number, _| {
+            let plugin = format!("k{:07}", number % KEYS);
+            let bits = (number as f64).to_bits();
+            let packet = Packet::of(["load", &plugin, "gauge", "x"], Kind::Gauge, bits, Time::now());
+            socket.send(packet.bytes()).expect("the sandbox holds the socket at the other end");
         })
     }
 }
@@ -122,13 +139,16 @@ impl Running {
         packed: u64,
         mut send: impl FnMut(u64, u64) + Send + 'static,
     ) -> Running {
-        let (sent, ended) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
-        let (count, stop) = (sent.clone(), ended.clone());
+        let sent = Arc::new(AtomicU64::new(0));
+        let (ended, held) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let (count, stop, hold) = (sent.clone(), ended.clone(), held.clone());
         let work = move || {
-            let begun = Instant::now();
-            let mut next = 0;
+            let (mut begun, mut begun_with, mut next) = (Instant::now(), 0, 0);
             while next < records && !stop.load(Relaxed) {
-                let due = (begun.elapsed().as_nanos() * u128::from(rate) / 1_000_000_000) as u64;
+                if hold.load(Relaxed) {
+                    (begun, begun_with) = (Instant::now(), next);
+                }
+                let due = begun_with + (begun.elapsed().as_nanos() * u128::from(rate) / 1_000_000_000) as u64;
                 while next < due.min(records) && !stop.load(Relaxed) {
                     let more = packed.min(records - next);
                     send(next, more);
@@ -138,7 +158,12 @@ impl Running {
                 thread::sleep(SLICE);
             }
         };
-        Running { sent, ended, thread: Some(thread::spawn(work)) }
+        Running { sent, ended, held, thread: Some(thread::spawn(work)) }
+    }
+
+    /// Sends nothing more until it is let go on: for a machine that cannot do so much.
+    pub fn hold(&self, held: bool) {
+        self.held.store(held, Relaxed);
     }
 
     /// Gauges sent until now; their values are the numbers below.

@@ -53,6 +53,8 @@ pub struct Tally {
     pub kept: Vec<Kept>,
     /// The longest time between two datagrams.
     pub gap_max: Duration,
+    /// Events that had come before it.
+    pub gap_max_at: u64,
     seen: Numbers,
     next: HashMap<(u64, u8), u64>,
     last: Option<Instant>,
@@ -62,7 +64,9 @@ impl Tally {
     fn datagram(&mut self, datagram: &[u8], now: Instant) {
         self.datagrams += 1;
         if let Some(last) = self.last.replace(now) {
-            self.gap_max = self.gap_max.max(now - last);
+            if now - last > self.gap_max {
+                (self.gap_max, self.gap_max_at) = (now - last, self.events);
+            }
         }
         let Ok((header, records)) = Header::read(datagram) else {
             let text = String::from_utf8_lossy(datagram).into_owned();
