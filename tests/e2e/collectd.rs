@@ -234,6 +234,12 @@ fn its_values_are_queried(level: &Level) {
             gauges += points.len();
         }
     }
+    let moving = |points: &Points| points.iter().any(|(_, rate)| *rate != 0.0);
+    assert!(
+        queried.iter().any(|(key, points)| is_rate(key) && moving(points)),
+        "a machine that does nothing"
+    );
+    assert!(gauges >= 9 * READINGS && exact >= 8 * (READINGS - 2), "{gauges} gauges, {exact} exact rates");
     for key in queried.keys() {
         assert!(written.contains_key(key), "{key} is not in csv");
     }
