@@ -63,10 +63,10 @@ pub struct Tally {
 impl Tally {
     fn datagram(&mut self, datagram: &[u8], now: Instant) {
         self.datagrams += 1;
-        if let Some(last) = self.last.replace(now) {
-            if now - last > self.gap_max {
-                (self.gap_max, self.gap_max_at) = (now - last, self.events);
-            }
+        if let Some(last) = self.last.replace(now)
+            && now - last > self.gap_max
+        {
+            (self.gap_max, self.gap_max_at) = (now - last, self.events);
         }
         let Ok((header, records)) = Header::read(datagram) else {
             let text = String::from_utf8_lossy(datagram).into_owned();
