@@ -3,6 +3,7 @@
 //! The kernel writes each datagram into a slot of a mapped file whose first byte was set to a mark before. What
 //! a process killed by SIGKILL had in its hand (received, not committed) is so counted by its successor.
 
+use std::fs;
 use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
 use std::os::fd::AsRawFd;
@@ -46,22 +47,29 @@ pub struct Receiver {
 
 impl Receiver {
     /// Opens the file at `path`; `carried` is what the books hold. Also says how many datagrams a predecessor
-    /// had in hand when it was killed.
+    /// had in hand when it was killed: to be committed, with [`Receiver::seal`], before anything is received.
     pub fn open(path: &Path, carried: &[u64; CARRIED_WORDS]) -> io::Result<(Receiver, u64)> {
-        let mut hand = Mapping::open(path, 8, SLOTS * SLOT_BYTES)?;
+        let open = || Mapping::open(path, 8, SLOTS * SLOT_BYTES);
+        let hand = match open() {
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                tracing::warn!(path = %path.display(), %error, "what another version had in hand is not known");
+                fs::remove_file(path)?;
+                open()?
+            }
+            other => other?,
+        };
         let batch = hand.words()[0].load(Acquire);
         let slots = hand.body().chunks_exact(SLOT_BYTES);
-        let lost = match batch == carried[HAND_WORD] {
-            true => 0,
-            false => slots.filter(|slot| slot[0] != MARK).count() as u64,
+        // Any other batch is none of these books': the file was removed, or they were.
+        let lost = match batch == carried[HAND_WORD].wrapping_add(1) {
+            true => slots.filter(|slot| slot[0] != MARK).count() as u64,
+            false => 0,
         };
-        for slot in hand.body_mut().chunks_exact_mut(SLOT_BYTES) {
-            slot[0] = MARK;
-        }
         let headers = MultiHeaders::preallocate(SLOTS, None);
         let batch = batch.max(carried[HAND_WORD]);
         let (sockets, drops) = (carried[SOCKETS_WORD], carried[DROPS_WORD]);
-        Ok((Receiver { hand, headers, batch, used: 0, sockets, drops }, lost))
+        // The slots keep what is in them until the books have it: killed before, the successor counts it.
+        Ok((Receiver { hand, headers, batch, used: SLOTS, sockets, drops }, lost))
     }
 
     /// Datagrams that the kernel dropped at `sockets` since the last call, over a restart too as long as the
@@ -172,6 +180,22 @@ mod tests {
         drop(receiver); // killed before its commit
         let (mut receiver, lost) = Receiver::open(&path, &carried).unwrap();
         assert_eq!(lost, 3);
+        receiver.seal(&mut carried);
         assert_eq!(receiver.receive(&socket, |_, _| {}).unwrap(), 0);
+        receiver.seal(&mut carried);
+        for (label, damage) in [
+            ("removed", None),
+            ("of another version", Some(vec![1; 100])),
+            ("of another instance", Some([&7u64.to_ne_bytes()[..], &[0; 56], &[1; SLOTS * SLOT_BYTES]].concat())),
+        ] {
+            drop(receiver);
+            match damage {
+                None => fs::remove_file(&path).unwrap(),
+                Some(bytes) => fs::write(&path, bytes).unwrap(),
+            }
+            let opened = Receiver::open(&path, &carried).unwrap();
+            assert_eq!(opened.1, 0, "{label}");
+            receiver = opened.0;
+        }
     }
 }

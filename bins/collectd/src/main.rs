@@ -3,11 +3,12 @@
 use std::process::ExitCode;
 
 use common::books::Books;
+use common::exit::{Exit, OrExit};
 use common::process::{self, Process};
 use common::time::Time;
-use hop::{Output, Turns, without_sockets};
+use hop::{Inlet, Output, Turns, without_sockets};
 use leela_collectd::tables::Tables;
-use leela_collectd::{Collectd, Config, OUTPUT};
+use leela_collectd::{Config, OUTPUT, Packets, group};
 use sockets::inherited::Inherited;
 
 fn main() -> ExitCode {
@@ -22,9 +23,11 @@ fn main() -> ExitCode {
         let mut turns = Turns::new(process::stop_signal()?)?;
         let books = Books::open(&run.books(name), name, 0)?;
         let output = Output::to_timeline(run, name, config.ring, &books, turns.registry(), OUTPUT)?;
-        let hand = run.hand(name);
-        let collectd = Collectd::open(config, tables, sockets, &hand, books, output, turns.registry())?;
+        group::join(&sockets, &config.join).exit(Exit::Config)?;
+        let (hand, timeout) = (run.hand(name), config.drain_timeout.duration());
+        let packets = Packets::new(config, tables);
+        let inlet = Inlet::open(packets, sockets, &hand, books, output, turns.registry(), timeout)?;
         process::ready();
-        collectd.serve(&mut turns)
+        inlet.serve(&mut turns)
     })
 }

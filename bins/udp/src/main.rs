@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use common::books::Books;
 use common::process::{self, Process};
-use hop::{Output, Turns, without_sockets};
-use leela_udp::{Config, OUTPUT, Udp};
+use hop::{Inlet, Output, Turns, without_sockets};
+use leela_udp::{Config, OUTPUT, Text};
 use sockets::inherited::Inherited;
 
 fn main() -> ExitCode {
@@ -19,8 +19,9 @@ fn main() -> ExitCode {
         let mut turns = Turns::new(process::stop_signal()?)?;
         let books = Books::open(&run.books(name), name, 0)?;
         let output = Output::to_timeline(run, name, config.ring, &books, turns.registry(), OUTPUT)?;
-        let udp = Udp::open(&config, sockets, &run.hand(name), books, output, turns.registry())?;
+        let (hand, timeout) = (run.hand(name), config.drain_timeout.duration());
+        let inlet = Inlet::open(Text, sockets, &hand, books, output, turns.registry(), timeout)?;
         process::ready();
-        udp.serve(&mut turns)
+        inlet.serve(&mut turns)
     })
 }

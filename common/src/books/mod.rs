@@ -240,7 +240,9 @@ impl<C: Slots + Default> Books<C> {
             self.source = before.source;
         } else {
             // The disk may have an earlier moment of these books: their numbers were given out already.
-            tracing::warn!("the machine went down while this process ran, its numbers begin under a new source");
+            tracing::warn!(
+                "the machine went down while this process ran, its numbers begin under a new source"
+            );
         }
         self.crashed = before.state != State::Ended;
         let at = self.layout.slots * NAME_BYTES;

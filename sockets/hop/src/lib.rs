@@ -3,14 +3,17 @@
 //!
 //! - [`Output`]: records into batches, batches into the ring, the ring's head into the books, and only then out.
 //! - [`Input`]: a datagram's header read, its numbers booked, its records handed on.
+//! - [`Inlet`]: the UDP sockets of an input, for any [`Protocol`].
 //! - [`Turns`]: the loop that waits for both, for signals and for deadlines.
 
 mod exit;
+mod inlet;
 mod input;
 mod output;
 mod turns;
 
 pub use exit::without_sockets;
+pub use inlet::{Counted, Datagram, Inlet, Protocol};
 pub use input::{Input, Received, Refusal};
 pub use output::{Output, OutputError};
 pub use turns::{Turn, Turns};

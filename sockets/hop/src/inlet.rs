@@ -1,0 +1,314 @@
+//! The UDP sockets of an input, read so that signals and the sender have their turn under any load.
+
+use std::net::UdpSocket;
+use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use common::books::{Books, Slots};
+use common::process;
+use common::time::Time;
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token};
+use nix::sys::socket::SockaddrStorage;
+use sockets::meminfo::meminfo;
+use sockets::pace::Pace;
+use sockets::udp::{Receiver, SLOTS, address};
+
+use crate::{Output, Turns};
+
+/// Rounds of [`SLOTS`] datagrams in one turn, over all sockets; each socket gets one at least. Each round is a
+/// datagram of the databus or a few: more of them than its queue holds would wait for the next turn with the
+/// timeline idle.
+const ROUNDS_A_TURN: usize = 8;
+
+/// What an input makes of the datagrams it gets.
+pub trait Protocol {
+    /// The input's counters.
+    type Counters: Slots + Default;
+
+    /// Where the inlet counts.
+    fn counted(counters: &mut Self::Counters) -> Counted<'_>;
+
+    /// Takes a datagram: its records go to `output`, what is wrong with it into `books`.
+    fn take(&mut self, datagram: Datagram<'_>, books: &mut Books<Self::Counters>, output: &mut Output);
+
+    /// To be done once a second.
+    fn tick(&mut self, _now: Time) {}
+}
+
+/// The counters that every input by UDP has.
+#[derive(Debug)]
+pub struct Counted<'a> {
+    /// Datagrams that were received.
+    pub datagrams: &'a mut u64,
+    /// Bytes of those datagrams.
+    pub bytes: &'a mut u64,
+    /// Datagrams that the kernel dropped because the receive buffer was full.
+    pub kernel_drops: &'a mut u64,
+    /// Datagrams that were in hand when the process was killed.
+    pub lost_in_crash: &'a mut u64,
+}
+
+/// A datagram that came. It can be answered.
+#[derive(Debug)]
+pub struct Datagram<'a> {
+    /// What it holds.
+    pub bytes: &'a [u8],
+    /// The moment its turn began.
+    pub time: Time,
+    from: Option<SockaddrStorage>,
+    socket: &'a UdpSocket,
+}
+
+impl Datagram<'_> {
+    /// Who sent it; empty where that is not known.
+    pub fn peer(&self) -> String {
+        address(self.from).map_or_else(String::new, |peer| peer.to_string())
+    }
+
+    /// Answers it; an answer for which the send buffer has no room is lost like any datagram.
+    pub fn answer(&self, bytes: &[u8]) {
+        if let Some(peer) = address(self.from) {
+            let _ = self.socket.send_to(bytes, peer);
+        }
+    }
+}
+
+/// The sockets, what was received from them, and where it goes.
+#[derive(Debug)]
+pub struct Inlet<P: Protocol> {
+    protocol: P,
+    sockets: Vec<UdpSocket>,
+    readable: Vec<bool>,
+    receiver: Receiver,
+    books: Books<P::Counters>,
+    output: Output,
+    pace: Pace,
+    /// Datagrams and bytes since the sockets were last found empty.
+    drained: (u64, u64),
+    drain_timeout: Duration,
+}
+
+impl<P: Protocol> Inlet<P> {
+    /// Registers the sockets, with their places as tokens, and books what a predecessor that was killed had in
+    /// its hand.
+    pub fn open(
+        protocol: P,
+        sockets: Vec<UdpSocket>,
+        hand: &Path,
+        mut books: Books<P::Counters>,
+        output: Output,
+        registry: &Registry,
+        drain_timeout: Duration,
+    ) -> anyhow::Result<Inlet<P>> {
+        let (receiver, lost) =
+            Receiver::open(hand, &books.carried()).with_context(|| format!("opening {}", hand.display()))?;
+        if lost > 0 {
+            tracing::warn!(datagrams = lost, "the process before this one was killed with datagrams in hand");
+            *P::counted(&mut books.counters).lost_in_crash += lost;
+        }
+        let mut granted = u64::MAX;
+        for (place, socket) in sockets.iter().enumerate() {
+            // The flag is for answers: a send buffer may be full of those that wait for a neighbour's address.
+            socket.set_nonblocking(true)?;
+            granted = granted.min(u64::from(meminfo(socket)?.receive_buffer));
+            registry.register(&mut SourceFd(&socket.as_raw_fd()), Token(place), Interest::READABLE)?;
+        }
+        let readable = vec![true; sockets.len()];
+        let now = Instant::now();
+        let pace = Pace::new(granted, now);
+        let drained = (0, 0);
+        let mut inlet =
+            Inlet { protocol, sockets, readable, receiver, books, output, pace, drained, drain_timeout };
+        // What was lost is committed before the hand is filled again.
+        inlet.commit(now);
+        Ok(inlet)
+    }
+
+    /// Receives until it is told to stop; then hands on what it has.
+    pub fn serve(mut self, turns: &mut Turns) -> anyhow::Result<()> {
+        let addresses = self.sockets.iter().map(UdpSocket::local_addr).collect::<Result<Vec<_>, _>>()?;
+        tracing::info!(listen = ?addresses, "ready");
+        loop {
+            let more = self.readable.contains(&true);
+            let until = if more { Some(Instant::now()) } else { self.output.next_try() };
+            let turn = turns.next_turn(until)?;
+            if let Some(signal) = turn.stop {
+                tracing::info!(signal, "stopping");
+                break;
+            }
+            for token in turns.tokens() {
+                if !self.output.resume(token, turn.now) {
+                    self.readable[token.0] = true;
+                }
+            }
+            self.output.send(turn.now);
+            let time = Time::now();
+            if turn.tick {
+                self.protocol.tick(time);
+            }
+            if let Some(pause) = self.drain(turn.now, time)? {
+                std::thread::sleep(pause);
+            }
+            if turn.tick {
+                self.count_kernel_drops()?;
+                self.commit(turn.now);
+            }
+        }
+        process::stopping();
+        self.count_kernel_drops()?;
+        let deadline = Instant::now() + self.drain_timeout;
+        let receiver = self.receiver;
+        self.output.close(self.books, turns.poll(), deadline, |carried| receiver.seal(carried))?;
+        Ok(())
+    }
+
+    /// Reads what is there, for one turn. Says how long to pause when that saves wake-ups.
+    fn drain(&mut self, now: Instant, time: Time) -> anyhow::Result<Option<Duration>> {
+        let rounds_max = (ROUNDS_A_TURN / self.sockets.len().max(1)).max(1);
+        for place in 0..self.sockets.len() {
+            for _ in 0..rounds_max {
+                if !self.readable[place] {
+                    break;
+                }
+                self.readable[place] = self.receive(place, time)? == SLOTS;
+                // What is in hand is committed before the hand is filled again.
+                self.commit(now);
+            }
+        }
+        let (datagrams, bytes) = self.drained;
+        if datagrams == 0 || self.readable.contains(&true) {
+            return Ok(None);
+        }
+        self.drained = (0, 0);
+        Ok(self.pace.drained(datagrams, bytes, now))
+    }
+
+    fn receive(&mut self, place: usize, time: Time) -> anyhow::Result<usize> {
+        let Inlet { protocol, sockets, receiver, books, output, drained, .. } = self;
+        let socket = &sockets[place];
+        let count = receiver.receive(socket, |bytes, from| {
+            drained.0 += 1;
+            drained.1 += bytes.len() as u64;
+            let counted = P::counted(&mut books.counters);
+            *counted.datagrams += 1;
+            *counted.bytes += bytes.len() as u64;
+            protocol.take(Datagram { bytes, time, from, socket }, books, output);
+        });
+        count.context("receiving")
+    }
+
+    fn count_kernel_drops(&mut self) -> anyhow::Result<()> {
+        let drops = self.receiver.kernel_drops(&self.sockets).context("asking for the kernel's drops")?;
+        *P::counted(&mut self.books.counters).kernel_drops += drops;
+        Ok(())
+    }
+
+    fn commit(&mut self, now: Instant) {
+        let receiver = &self.receiver;
+        self.output.commit(&mut self.books, now, |carried| receiver.seal(carried));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use common::counters;
+    use common::process::stop_signal;
+    use common::runtime_dir::RuntimeDir;
+    use common::size::Size;
+    use sockets::inherited::bind_udp;
+
+    counters! {
+        /// Of a test.
+        struct Counters {
+            /// All.
+            datagrams: u64,
+            /// Their bytes.
+            bytes: u64,
+            /// Dropped by the kernel.
+            kernel_drops: u64,
+            /// In hand.
+            lost_in_crash: u64,
+        }
+    }
+
+    /// Answers all with what came.
+    struct Echo;
+
+    impl Protocol for Echo {
+        type Counters = Counters;
+
+        fn counted(counters: &mut Counters) -> Counted<'_> {
+            let Counters { datagrams, bytes, kernel_drops, lost_in_crash } = counters;
+            Counted { datagrams, bytes, kernel_drops, lost_in_crash }
+        }
+
+        fn take(&mut self, datagram: Datagram<'_>, _: &mut Books<Counters>, _: &mut Output) {
+            datagram.answer(datagram.bytes);
+        }
+    }
+
+    fn inlet(run: &RuntimeDir, sockets: Vec<UdpSocket>) -> Inlet<Echo> {
+        run.prepare().unwrap();
+        let turns = Turns::new(stop_signal().unwrap()).unwrap();
+        let books = Books::open(&run.books("echo"), "echo", 0).unwrap();
+        let registry = turns.registry();
+        let output = Output::to_timeline(run, "echo", Size::from_mib(1), &books, registry, 1 << 16).unwrap();
+        let timeout = Duration::ZERO;
+        Inlet::open(Echo, sockets, &run.hand("echo"), books, output, registry, timeout).unwrap()
+    }
+
+    #[test]
+    fn a_turn_ends_under_any_load_and_the_next_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = RuntimeDir::at(&dir.path().join("run")).unwrap();
+        let sockets = bind_udp("127.0.0.1:0".parse().unwrap(), 1, 4 << 20).unwrap();
+        let address = sockets[0].local_addr().unwrap();
+        let mut inlet = inlet(&run, sockets);
+        let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let sent = ROUNDS_A_TURN * SLOTS + 5;
+        for _ in 0..sent {
+            sender.send_to(b"x", address).unwrap();
+        }
+        assert_eq!(inlet.drain(Instant::now(), Time::from_secs(1)).unwrap(), None);
+        assert_eq!((inlet.books.counters.datagrams, inlet.readable[0]), ((sent - 5) as u64, true));
+        inlet.drain(Instant::now(), Time::from_secs(1)).unwrap();
+        assert_eq!((inlet.books.counters.datagrams, inlet.readable[0]), (sent as u64, false));
+        sender.set_nonblocking(true).unwrap();
+        let answers = (0..).take_while(|_| sender.recv(&mut [0; 9]).is_ok()).count();
+        assert!(answers > 0);
+    }
+
+    #[test]
+    fn neither_reading_nor_answering_ever_blocks() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = RuntimeDir::at(&dir.path().join("run")).unwrap();
+        // As systemd hands them over.
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let inlet = inlet(&run, vec![socket]);
+        let error = inlet.sockets[0].recv(&mut [0; 9]).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn what_was_in_hand_is_booked_before_anything_else_happens() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = RuntimeDir::at(&dir.path().join("run")).unwrap();
+        let mut first = inlet(&run, vec![UdpSocket::bind("127.0.0.1:0").unwrap()]);
+        let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+        for _ in 0..3 {
+            sender.send_to(b"x", first.sockets[0].local_addr().unwrap()).unwrap();
+        }
+        assert_eq!(first.receive(0, Time::from_secs(1)).unwrap(), 3);
+        drop(first); // killed before its commit
+        for label in ["killed again at once", "and again"] {
+            let next = inlet(&run, Vec::new());
+            drop(next);
+            let seen = common::books::Snapshot::read(&run.books("echo")).unwrap();
+            assert_eq!(seen.counter("lost_in_crash"), 3, "{label}");
+        }
+    }
+}
