@@ -1,5 +1,7 @@
 //! `leela up`: a whole instance in the foreground, from its first line to its last.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::collections::HashMap;
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};

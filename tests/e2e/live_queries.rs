@@ -1,5 +1,7 @@
 //! Live queries as a person or a program asks them, with what goes wrong on the way.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::fs;
 use std::net::UdpSocket;
 
