@@ -88,7 +88,8 @@ impl Supervisor {
         let mut deadline = Some(self.started + READY_WITHIN);
         loop {
             let now = Instant::now();
-            for child in &mut self.children {
+            // Consumers first: they are registered before the first metric comes.
+            for child in self.children.iter_mut().rev() {
                 child.keep_up(&self.common, now);
             }
             self.show_when_ready(&mut deadline, now);
