@@ -33,8 +33,10 @@ const MULTICAST: Token = Token(1);
 
 /// Datagrams that are applied before they are committed together, at most.
 const DATAGRAMS_A_COMMIT: usize = 16;
-/// Commits before signals, registrations and the sender have their turn.
-const COMMITS_A_TURN: usize = 16;
+/// Commits before signals, registrations and the sender have their turn, and bytes of datagrams: what is made of
+/// more than these does not fit the queues of peers, and would wait for the next turn while they are idle.
+const COMMITS_A_TURN: usize = 4;
+const BYTES_A_TURN: u64 = 128 * 1024;
 /// Registrations that are read in one turn.
 const REGISTRATIONS_A_TURN: usize = 128;
 /// Refused records of one commit that are kept for show.
@@ -58,6 +60,8 @@ pub struct Service {
     books: Books<Booked>,
     output: Output,
     pace: Pace,
+    /// Datagrams and bytes since the databus was last found empty.
+    drained: (u64, u64),
     start: Instant,
     readable: bool,
     refused: Vec<Refused>,
@@ -116,6 +120,7 @@ impl Service {
             books,
             output,
             pace: Pace::new(QUEUE_BYTES, start),
+            drained: (0, 0),
             start,
             readable: true,
             refused: Vec::new(),
@@ -205,26 +210,31 @@ impl Service {
         self.commit(now);
     }
 
+    /// Applies what is there, for one turn; pauses afterwards when that saves wake-ups.
     fn drain(&mut self, now: Instant) -> anyhow::Result<()> {
         let (before, time) = (self.books.counters.datagrams, Time::now());
         let mut bytes = 0;
         for _ in 0..COMMITS_A_TURN {
             let mut left = DATAGRAMS_A_COMMIT;
-            while self.readable && left > 0 {
+            while self.readable && left > 0 && bytes < BYTES_A_TURN {
                 bytes += self.receive(time, now)?;
                 left -= 1;
             }
             if left < DATAGRAMS_A_COMMIT {
                 self.commit(now);
             }
-            if !self.readable {
+            if !self.readable || bytes >= BYTES_A_TURN {
                 break;
             }
         }
-        let datagrams = self.books.counters.datagrams - before;
-        if datagrams > 0
-            && let Some(pause) = self.pace.drained(datagrams, bytes, now)
-        {
+        self.drained.0 += self.books.counters.datagrams - before;
+        self.drained.1 += bytes;
+        let (datagrams, bytes) = self.drained;
+        if datagrams == 0 || self.readable {
+            return Ok(());
+        }
+        self.drained = (0, 0);
+        if let Some(pause) = self.pace.drained(datagrams, bytes, now) {
             std::thread::sleep(pause);
         }
         Ok(())
