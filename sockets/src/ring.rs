@@ -42,6 +42,8 @@ const HEADER_WORDS: usize = 8;
 const WORDS: usize = HEADER_WORDS + PEERS_MAX * PLACE_WORDS;
 const ENTRY_BYTES: u64 = 16;
 const WRAP: u32 = u32::MAX;
+/// Room on the device is taken so much at a time.
+const ROOM_BYTES: u64 = 256 * 1024;
 /// An empty ring goes back to its front from here on, so that a quiet process touches few pages.
 const FRONT_BYTES: u64 = 256 * 1024;
 
@@ -100,6 +102,10 @@ pub struct Ring {
     sealed: u64,
     numbers: [u64; CONTENTS],
     peers: Vec<Peer>,
+    /// Bytes of the body that have room on the device.
+    room: u64,
+    #[cfg(test)]
+    room_max: u64,
 }
 
 impl Ring {
@@ -148,7 +154,13 @@ impl Ring {
             sealed: head,
             numbers: numbers_of(carried),
             peers: Vec::new(),
+            room: 0,
+            #[cfg(test)]
+            room_max: u64::MAX,
         };
+        // The least that a ring works with: its front, and where it goes on.
+        let at = head % body;
+        ring.take_room(FRONT_BYTES.max(at + ENTRY_BYTES)).map_err(io)?;
         for place in 0..PEERS_MAX {
             let mut peer = match peers.get(place) {
                 Some(peer) => {
@@ -196,8 +208,10 @@ impl Ring {
         let need = ENTRY_BYTES + (datagram.len() as u64).next_multiple_of(8);
         debug_assert!(need <= self.bytes / 4, "a datagram is far smaller than the ring");
         let to_end = self.bytes - self.head % self.bytes;
-        let empty_far_out = self.head % self.bytes >= FRONT_BYTES && self.low() == self.head;
-        if to_end < need || empty_far_out {
+        let at = self.head % self.bytes;
+        let empty_far_out = at >= FRONT_BYTES && self.low() == self.head;
+        // On a full device the ring is as long as the room it has; the mark that says so needs some, too.
+        if to_end < need || empty_far_out || self.take_room(at + need + ENTRY_BYTES).is_err() {
             self.make_room(to_end + need);
             let at = (self.head % self.bytes) as usize;
             self.mapping.body_mut()[at..at + 4].copy_from_slice(&WRAP.to_ne_bytes());
@@ -301,6 +315,22 @@ impl Ring {
         peer.cursor = entry.next;
         peer.dropped += u64::from(entry.count);
         self.peers[place].store_counts(self.place(place));
+    }
+
+    /// Sees to it that the first `bytes` of the body have room on the device.
+    fn take_room(&mut self, bytes: u64) -> io::Result<()> {
+        let bytes = bytes.min(self.bytes);
+        if bytes <= self.room {
+            return Ok(());
+        }
+        let bytes = bytes.next_multiple_of(ROOM_BYTES).min(self.bytes);
+        #[cfg(test)]
+        if bytes > self.room_max {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.mapping.reserve(bytes as usize)?;
+        self.room = bytes;
+        Ok(())
     }
 
     fn place(&self, place: usize) -> &[AtomicU64] {

@@ -58,6 +58,7 @@ impl Receiver {
             }
             other => other?,
         };
+        hand.reserve(SLOTS * SLOT_BYTES)?;
         let batch = hand.words()[0].load(Acquire);
         let slots = hand.body().chunks_exact(SLOT_BYTES);
         // Any other batch is none of these books': the file was removed, or they were.
@@ -186,7 +187,10 @@ mod tests {
         for (label, damage) in [
             ("removed", None),
             ("of another version", Some(vec![1; 100])),
-            ("of another instance", Some([&7u64.to_ne_bytes()[..], &[0; 56], &[1; SLOTS * SLOT_BYTES]].concat())),
+            (
+                "of another instance",
+                Some([&7u64.to_ne_bytes()[..], &[0; 56], &[1; SLOTS * SLOT_BYTES]].concat()),
+            ),
         ] {
             drop(receiver);
             match damage {

@@ -12,6 +12,8 @@ use std::path::Path;
 use std::sync::atomic::AtomicU64;
 
 use memmap2::{MmapMut, MmapOptions};
+use nix::errno::Errno;
+use nix::fcntl::{FallocateFlags, fallocate};
 
 const WORD_BYTES: usize = size_of::<u64>();
 
@@ -21,14 +23,15 @@ const WORD_BYTES: usize = size_of::<u64>();
 pub struct Mapping {
     map: MmapMut,
     words: usize,
-    /// Held for its lock: a second writer gets an error instead of the same memory.
-    _locked: File,
+    /// Holds the lock: a second writer gets an error instead of the same memory.
+    locked: File,
 }
 
 impl Mapping {
-    /// Opens `path`, or creates it (mode 0640) filled with zeros, locks it and maps it. A file of another
-    /// length is an error of kind `InvalidData`: the caller knows what may be thrown away. A file that
-    /// another process has open here is `ResourceBusy`.
+    /// Opens `path`, or creates it (mode 0640) filled with zeros, locks it and maps it. There is room on the
+    /// device for the words; for the body it has to be taken by [`Mapping::reserve`]. A file of another length
+    /// is an error of kind `InvalidData`: the caller knows what may be thrown away. A file that another
+    /// process has open here is `ResourceBusy`.
     pub fn open(path: &Path, words: usize, body_bytes: usize) -> io::Result<Mapping> {
         let file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o640).open(path)?;
@@ -52,7 +55,21 @@ impl Mapping {
         // writes or shortens the file. All writers go through this function, hold the lock above for as long
         // as the map lives and never shorten; readers do not map. The directory belongs to Leela's users.
         let map = unsafe { MmapOptions::new().len(bytes).map_mut(&file)? };
-        Ok(Mapping { map, words, _locked: file })
+        let mapping = Mapping { map, words, locked: file };
+        mapping.reserve(0)?;
+        Ok(mapping)
+    }
+
+    /// Takes room on the device for the first `body_bytes` of the body (those past its end are none). Writing
+    /// where none was taken ends the process by SIGBUS when the device is full.
+    pub fn reserve(&self, body_bytes: usize) -> io::Result<()> {
+        let bytes = (self.words * WORD_BYTES).saturating_add(body_bytes).min(self.map.len());
+        let length = i64::try_from(bytes).map_err(io::Error::other)?;
+        match fallocate(&self.locked, FallocateFlags::empty(), 0, length) {
+            // A file system that takes room only as it is written.
+            Ok(()) | Err(Errno::EOPNOTSUPP) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
     }
 
     /// The words at the front of the file.
@@ -93,6 +110,20 @@ mod tests {
         assert_eq!((mapping.words()[2].load(Relaxed), mapping.body()[4999]), (7, 9));
         let file = std::fs::read(&path).unwrap();
         assert_eq!((file.len(), file[16], file[24 + 4999]), (5024, 7, 9));
+    }
+
+    #[test]
+    fn room_is_taken_before_it_is_written() {
+        use std::os::unix::fs::MetadataExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ring");
+        let mapping = Mapping::open(&path, 512, 1 << 20).unwrap();
+        let taken = || std::fs::metadata(&path).unwrap().blocks() * 512;
+        assert!((4096..1 << 18).contains(&taken()), "{}", taken());
+        mapping.reserve(1 << 18).unwrap();
+        assert!((1 << 18..1 << 20).contains(&taken()), "{}", taken());
+        mapping.reserve(usize::MAX).unwrap();
+        assert!(taken() >= 1 << 20, "{}", taken());
     }
 
     #[test]

@@ -213,6 +213,28 @@ fn a_damaged_ring_costs_what_waited_in_it() {
 }
 
 #[test]
+fn on_a_full_device_a_ring_is_as_long_as_the_room_it_has() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("r");
+    let mut ring = Ring::open(&path, 64 << 20, 1, &[0; 16]).unwrap();
+    ring.room_max = 1 << 20;
+    let place = ring.join(Path::new("/a"), EVENTS).unwrap();
+    let mut carried = [0; CARRIED_WORDS];
+    for round in 1..=1000u32 {
+        ring.append(2, 1, &round.to_le_bytes().repeat(2500));
+        carried = ring.seal();
+    }
+    let waits = ring.waiting(place);
+    assert_eq!(waits + ring.peers()[place].dropped, 1000);
+    assert!((90..=104).contains(&waits), "{waits}");
+    drop(ring);
+    let mut ring = Ring::open(&path, 64 << 20, 1, &carried).unwrap();
+    let got = drain(&mut ring, place);
+    let want: Vec<_> = (1001 - waits as u32..=1000).map(|round| round.to_le_bytes().repeat(2500)).collect();
+    assert!(got == want, "{} of {waits}", got.len());
+}
+
+#[test]
 fn another_size_waits_until_the_ring_is_empty() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("r");
