@@ -9,7 +9,7 @@ use anyhow::ensure;
 use crate::Scale;
 use crate::child::{Receiving, build};
 use crate::clock::{cpu_of, monotonic_ns};
-use crate::core::Core;
+use crate::core::{Core, Finished};
 use crate::figure::{Figure, Unit, median};
 use crate::load::keys;
 use crate::sums::Sums;
@@ -18,9 +18,11 @@ use crate::udp_load::Load;
 /// The generator sends what is due this often; each metric's stamp is the moment just before it is sent.
 const STEP: Duration = Duration::from_micros(100);
 const RECEIVE_BUFFER_MIB: usize = 8;
+/// Up to here the events go through leela-dmproc to a client of the proc socket; above, to a peer that sums.
+const PROC_RATE_MAX: f64 = 1e5;
 
 pub(crate) fn run(scale: Scale) -> anyhow::Result<Vec<Figure>> {
-    build(&["udp", "timeline"])?;
+    build(&["leela-udp", "leela-timeline", "leela-dmproc"])?;
     let mut figures = Vec::new();
     for (rate, word) in [(1e3, "1 k/s"), (1e4, "10 k/s"), (1e5, "100 k/s"), (5e5, "500 k/s")] {
         let seconds = scale.pick(2.0, 0.1);
@@ -34,13 +36,17 @@ pub(crate) fn run(scale: Scale) -> anyhow::Result<Vec<Figure>> {
             .note(format!("of a core, udp and timeline; {drops} kernel drops"));
         let p99 =
             Figure::new(format!("batching at {word}, p99"), Unit::Microseconds, of(|round| round.p99_us))
-                .note(format!("to a peer; p50 {:.0} us", of(|round| round.p50_us)));
+                .note(format!("to {}; p50 {:.0} us", to(rate), of(|round| round.p50_us)));
         match rate {
             1e5 => figures.extend([cpu.bounds(20.0, 14.0), p99.bounds(1000.0, 1000.0)]),
             _ => figures.extend([cpu, p99]),
         }
     }
     Ok(figures)
+}
+
+fn to(rate: f64) -> &'static str {
+    if rate > PROC_RATE_MAX { "a peer" } else { "a client of the proc socket" }
 }
 
 struct Round {
@@ -51,12 +57,15 @@ struct Round {
 }
 
 fn round(rate: f64, seconds: f64) -> anyhow::Result<Round> {
-    let core = Core::start(RECEIVE_BUFFER_MIB, &["--stamps", "--pace"])?;
+    let core = match rate > PROC_RATE_MAX {
+        true => Core::with_peer(RECEIVE_BUFFER_MIB, &["--stamps", "--pace"])?,
+        false => Core::with_proc(RECEIVE_BUFFER_MIB)?,
+    };
     let before = core.cpu()?;
     let start = monotonic_ns();
     let sent = send(core.address, rate, seconds)?;
     let took_ns = monotonic_ns() - start;
-    let (after, report, drops) = core.finish(sent.records)?;
+    let Finished { cpu: after, report, kernel_drops: drops } = core.finish(sent.records)?;
     ensure!(
         report.sums.records + drops == sent.records && (drops > 0 || report.sums == sent),
         "sums differ at {rate}/s: sent {sent:?}, came {:?}, the kernel dropped {drops}",

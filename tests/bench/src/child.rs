@@ -1,13 +1,13 @@
 //! Processes that a row starts: its own receivers, and Leela's.
 
 use std::ffi::OsStr;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::UdpSocket;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use command_fds::{CommandFdExt, FdMapping};
@@ -78,6 +78,26 @@ impl Receiving {
         serde_json::from_str(&line).with_context(|| format!("a receiver said {line:?}"))
     }
 
+    /// What it has by now, of a process of clients.
+    pub(crate) fn ask(&mut self) -> anyhow::Result<Report> {
+        let stdin = self.stdin.as_mut().context("it was told to end")?;
+        stdin.write_all(b"\n").context("asking a receiver")?;
+        let line = self.line()?;
+        serde_json::from_str(&line).with_context(|| format!("a receiver said {line:?}"))
+    }
+
+    /// As [`Receiving::ask`], once it has so many records; after 10 s what it has then.
+    pub(crate) fn ask_until(&mut self, records: u64) -> anyhow::Result<Report> {
+        let end = Instant::now() + Duration::from_secs(10);
+        loop {
+            let report = self.ask()?;
+            if report.sums.records >= records || Instant::now() > end {
+                return Ok(report);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     /// Tells it to end with what it has.
     pub(crate) fn stop(mut self) -> anyhow::Result<Report> {
         drop(self.stdin.take());
@@ -118,7 +138,7 @@ impl Process {
         let notify_path = dir.path().join(format!("{name}.notify"));
         let notify = UnixDatagram::bind(&notify_path)?;
         notify.set_read_timeout(Some(READY_MAX))?;
-        let mut command = Command::new(program(name)?);
+        let mut command = Command::new(program(&format!("leela-{name}"))?);
         command
             .arg("--config")
             .arg(&file)
@@ -178,25 +198,25 @@ impl Drop for Killed {
     }
 }
 
-/// Builds Leela's programs as this one was built.
-pub(crate) fn build(names: &[&str]) -> anyhow::Result<()> {
+/// Builds packages as this one was built.
+pub(crate) fn build(packages: &[&str]) -> anyhow::Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.arg("build").arg("--quiet");
     if !cfg!(debug_assertions) {
         command.arg("--release");
     }
-    for name in names {
-        command.arg("--package").arg(format!("leela-{name}"));
+    for package in packages {
+        command.arg("--package").arg(package);
     }
     command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
-    ensure!(command.status().context("running cargo")?.success(), "building {names:?} failed");
+    ensure!(command.status().context("running cargo")?.success(), "building {packages:?} failed");
     Ok(())
 }
 
-fn program(name: &str) -> anyhow::Result<PathBuf> {
-    let own = std::env::current_exe().context("finding this program")?;
-    Ok(own.with_file_name(format!("leela-{name}")))
+/// A program that was built beside this one.
+pub(crate) fn program(name: &str) -> anyhow::Result<PathBuf> {
+    Ok(std::env::current_exe().context("finding this program")?.with_file_name(name))
 }
 
 /// Reads a small file of /proc.

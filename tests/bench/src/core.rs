@@ -1,5 +1,7 @@
-//! leela-udp and leela-timeline as they are built for users, and one peer that sums.
+//! leela-udp and leela-timeline as they are built for users, and who gets the events: one peer that sums, or
+//! leela-dmproc with one client.
 
+use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -22,24 +24,58 @@ const BEHIND_MAX: u64 = 250_000;
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) address: SocketAddr,
-    pub(crate) udp: Process,
-    pub(crate) timeline: Process,
-    pub(crate) peer: Receiving,
+    udp: Process,
+    timeline: Process,
+    dmproc: Option<Process>,
+    /// The peer, or the client of dmproc.
+    last: Receiving,
     run: RuntimeDir,
     _dir: TempDir,
 }
 
+/// What was seen at the end.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    /// Processor time of udp, timeline and the peer (or client), since their starts.
+    pub(crate) cpu: [Duration; 3],
+    /// What the peer (or client) has.
+    pub(crate) report: Report,
+    /// Datagrams that the kernel dropped before leela-udp.
+    pub(crate) kernel_drops: u64,
+}
+
 impl Core {
-    /// Starts them; `peer` are the peer's further options.
-    pub(crate) fn start(receive_buffer_mib: usize, peer: &[&str]) -> anyhow::Result<Core> {
+    /// Starts them with a peer, which has further options.
+    pub(crate) fn with_peer(receive_buffer_mib: usize, peer: &[&str]) -> anyhow::Result<Core> {
+        Core::start(receive_buffer_mib, |_, run| {
+            let path = run.peers().join("sum");
+            Ok((None, Receiving::sum(run, &path, &[&["--register"], peer].concat())?))
+        })
+    }
+
+    /// Starts them with leela-dmproc and a client that gets every event; values are stamps.
+    pub(crate) fn with_proc(receive_buffer_mib: usize) -> anyhow::Result<Core> {
+        Core::start(receive_buffer_mib, |dir, run| {
+            let dmproc = Process::start("dmproc", dir, run, "client_buffer = \"16MiB\"\n", Vec::new())?;
+            let socket = run.dmproc_proc();
+            let words = ["--stamps", "--procs", "1", "--pattern", "^web", "--pipeline", "id", "--socket"];
+            let arguments: Vec<&OsStr> = words.iter().map(OsStr::new).chain([socket.as_os_str()]).collect();
+            Ok((Some(dmproc), Receiving::start("clients", &arguments)?))
+        })
+    }
+
+    fn start(
+        receive_buffer_mib: usize,
+        end: impl FnOnce(&TempDir, &RuntimeDir) -> anyhow::Result<(Option<Process>, Receiving)>,
+    ) -> anyhow::Result<Core> {
         let (dir, run) = scratch()?;
         let sockets = bind_udp(SocketAddr::from(([127, 0, 0, 1], 0)), 1, receive_buffer_mib << 20)?;
         let address = sockets[0].local_addr()?;
         let timeline = Process::start("timeline", &dir, &run, "", Vec::new())?;
-        let peer = Receiving::sum(&run, &run.peers().join("sum"), &[&["--register"], peer].concat())?;
+        let (dmproc, last) = end(&dir, &run)?;
         let config = format!("listen = [\"{address}\"]\nreceive_buffer = \"{receive_buffer_mib}MiB\"\n");
         let udp = Process::start("udp", &dir, &run, &config, sockets)?;
-        let core = Core { address, udp, timeline, peer, run, _dir: dir };
+        let core = Core { address, udp, timeline, dmproc, last, run, _dir: dir };
         core.books("timeline").wait("registrations", 1)?;
         Ok(core)
     }
@@ -68,24 +104,41 @@ impl Core {
 
     /// Processor time so far of udp, timeline and the peer.
     pub(crate) fn cpu(&self) -> anyhow::Result<[Duration; 3]> {
-        Ok([self.udp.cpu()?, self.timeline.cpu()?, cpu_of(self.peer.pid())?])
+        Ok([self.udp.cpu()?, self.timeline.cpu()?, cpu_of(self.last.pid())?])
     }
 
     /// Waits until `datagrams` have been read by leela-udp and all that came of them has reached the peer; then
-    /// stops everything. Gives the processor time of the three, and what the peer has.
-    pub(crate) fn finish(self, datagrams: u64) -> anyhow::Result<([Duration; 3], Report, u64)> {
+    /// stops everything.
+    pub(crate) fn finish(mut self, datagrams: u64) -> anyhow::Result<Finished> {
         let (udp, timeline) = (self.books("udp"), self.books("timeline"));
-        let mut drops = udp.counter("kernel_drops")?;
-        while udp.counter("datagrams")? + drops < datagrams {
+        let end = Instant::now() + Duration::from_secs(10);
+        let kernel_drops = loop {
+            let (drops, read) = (udp.counter("kernel_drops")?, udp.counter("datagrams")?);
+            if read + drops >= datagrams {
+                break drops;
+            }
+            ensure!(Instant::now() < end, "of {datagrams} datagrams {read} were read and {drops} dropped");
             std::thread::sleep(Duration::from_millis(10));
-            drops = udp.counter("kernel_drops")?;
-        }
-        timeline.wait("received", udp.counter("passed")?)?;
+        };
+        let events = udp.counter("passed")?;
+        timeline.wait("received", events)?;
+        let mut report = match &self.dmproc {
+            Some(_) => {
+                self.last.ask_until(events.saturating_sub(self.books("dmproc").counter("deferred")?))?
+            }
+            None => Report::default(),
+        };
         let cpu = self.cpu()?;
         self.udp.stop()?;
         // It drains: its peer has everything when it has ended.
         self.timeline.stop()?;
-        let report = self.peer.stop()?;
-        Ok((cpu, report, drops))
+        match self.dmproc {
+            Some(dmproc) => {
+                drop(self.last);
+                dmproc.stop()?;
+            }
+            None => report = self.last.stop()?,
+        }
+        Ok(Finished { cpu, report, kernel_drops })
     }
 }

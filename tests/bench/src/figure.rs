@@ -13,6 +13,8 @@ pub(crate) enum Unit {
     Microseconds,
     /// Less is better: of one core, or of a rate.
     Percent,
+    /// Less is better.
+    Mebibytes,
 }
 
 impl Unit {
@@ -22,6 +24,7 @@ impl Unit {
             Unit::EventsPerCpuSecond => "events/cpu-second",
             Unit::Microseconds => "us",
             Unit::Percent => "%",
+            Unit::Mebibytes => "MiB",
         }
     }
 
@@ -34,7 +37,7 @@ impl Unit {
         match self {
             Unit::RecordsPerSecond | Unit::EventsPerCpuSecond => format!("{:.2} M {word}", value / 1e6),
             Unit::Microseconds => format!("{value:.0} {word}"),
-            Unit::Percent => format!("{value:.1} {word}"),
+            Unit::Percent | Unit::Mebibytes => format!("{value:.1} {word}"),
         }
     }
 }

@@ -5,8 +5,11 @@ mod batching;
 mod fanout;
 mod hop;
 mod hop_latency;
+mod idle;
+mod live;
 mod udp_events;
 
+mod clients;
 mod core;
 mod receiver;
 mod udp_load;
@@ -58,6 +61,8 @@ enum Role {
     },
     #[command(hide = true)]
     RawUdp(raw_udp::Options),
+    #[command(hide = true)]
+    Clients(clients::Options),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -68,6 +73,8 @@ enum Row {
     Fanout,
     UdpEvents,
     Batching,
+    Live,
+    Idle,
 }
 
 impl Row {
@@ -78,6 +85,8 @@ impl Row {
             Row::Fanout => fanout::run(scale),
             Row::UdpEvents => udp_events::run(scale),
             Row::Batching => batching::run(scale),
+            Row::Live => live::run(scale),
+            Row::Idle => idle::run(scale),
         }
     }
 }
@@ -106,6 +115,7 @@ fn main() -> ExitCode {
         Some(Role::Sum(options)) => receiver::serve(options),
         Some(Role::Raw { socket, bytes, stamps }) => receiver::serve_raw(&socket, bytes, stamps),
         Some(Role::RawUdp(options)) => raw_udp::serve(&options),
+        Some(Role::Clients(options)) => clients::serve(&options),
         None => run(&arguments),
     };
     match done {

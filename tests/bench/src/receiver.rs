@@ -126,7 +126,7 @@ pub(crate) fn serve(options: Options) -> anyhow::Result<()> {
     let (report, heard_ns, turn) = (Report::default(), monotonic_ns(), (0, 0));
     let mut receiver = Receiver { options, input, books, report, times_ns, heard_ns, turn };
     let mut events = mio::Events::with_capacity(4);
-    receiver.register(&registering, &run)?;
+    receiver.register(&registering, &run);
     let mut register_at = Instant::now() + registration::INTERVAL;
     let cpu = cpu_of_self();
     say("ready")?;
@@ -140,7 +140,7 @@ pub(crate) fn serve(options: Options) -> anyhow::Result<()> {
         let pause = receiver.drain(&mut pace)?;
         let now = Instant::now();
         if now >= register_at {
-            receiver.register(&registering, &run)?;
+            receiver.register(&registering, &run);
             register_at = now + registration::INTERVAL;
         }
         let idle = u128::from(monotonic_ns() - receiver.heard_ns) >= IDLE_MAX.as_nanos();
@@ -162,12 +162,11 @@ impl Receiver {
         self.options.records.is_some_and(|records| self.report.sums.records >= records)
     }
 
-    fn register(&self, socket: &UnixDatagram, run: &RuntimeDir) -> anyhow::Result<()> {
+    fn register(&self, socket: &UnixDatagram, run: &RuntimeDir) {
         if self.options.register {
-            registration::register(socket, &self.options.socket, "", &run.timeline_multicast())
-                .context("registering")?;
+            // A timeline that has ended is no error: what it sent is here.
+            let _ = registration::register(socket, &self.options.socket, "", &run.timeline_multicast());
         }
-        Ok(())
     }
 
     /// Sums what is there, and says how long to pause.

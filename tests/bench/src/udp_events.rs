@@ -8,7 +8,7 @@ use common::time::Time;
 use crate::Scale;
 use crate::child::{Receiving, build};
 use crate::clock::monotonic_ns;
-use crate::core::Core;
+use crate::core::{Core, Finished};
 use crate::figure::{Figure, Unit, median};
 use crate::load::{GAUGES, SERIES, texts};
 use crate::sums::Sums;
@@ -20,7 +20,7 @@ const AHEAD_MAX: u64 = 512;
 const BURST: usize = 125;
 
 pub(crate) fn run(scale: Scale) -> anyhow::Result<Vec<Figure>> {
-    build(&["udp", "timeline"])?;
+    build(&["leela-udp", "leela-timeline"])?;
     let passes = scale.pick(600, 5);
     let (mut rates, mut seconds, mut raw) = (Vec::new(), Vec::new(), Vec::new());
     let mut shares = [const { Vec::new() }; 3];
@@ -47,7 +47,7 @@ pub(crate) fn run(scale: Scale) -> anyhow::Result<Vec<Figure>> {
 
 /// Events a cpu-second, events a second, and each process's nanoseconds an event.
 fn round(passes: usize) -> anyhow::Result<(f64, f64, [f64; 3])> {
-    let core = Core::start(64, &[])?;
+    let core = Core::with_peer(64, &[])?;
     let (load, books) = (Load::to(core.address)?, core.books("udp"));
     let texts = texts(Time::now());
     let datagram_bytes = texts[0].0.len();
@@ -65,8 +65,8 @@ fn round(passes: usize) -> anyhow::Result<(f64, f64, [f64; 3])> {
         texts.iter().for_each(|(_, sums)| sent.join(*sums));
         core.keep_close(sent.records)?;
     }
-    let (after, report, drops) = core.finish(datagrams)?;
-    ensure!(drops == 0, "the kernel dropped {drops} datagrams");
+    let Finished { cpu: after, report, kernel_drops } = core.finish(datagrams)?;
+    ensure!(kernel_drops == 0, "the kernel dropped {kernel_drops} datagrams");
     report.sums.equal(sent)?;
     let events = sent.records as f64;
     let ns: [f64; 3] = std::array::from_fn(|place| (after[place] - before[place]).as_nanos() as f64 / events);

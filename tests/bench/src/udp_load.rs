@@ -68,16 +68,32 @@ impl Progress {
         Ok(shown.collect::<Vec<_>>().join(", "))
     }
 
+    /// The id of the process.
+    pub(crate) fn pid(&self) -> anyhow::Result<u32> {
+        Ok(u32::try_from(Snapshot::read(&self.books)?.pid)?)
+    }
+
+    /// Waits until the counter, which is a level, is at most `value`.
+    pub(crate) fn wait_at_most(&self, name: &str, value: u64) -> anyhow::Result<()> {
+        self.wait_until(name, "fall to", value, |have| have <= value)
+    }
+
     /// Waits until the counter is at least `value`.
     pub(crate) fn wait(&self, name: &str, value: u64) -> anyhow::Result<()> {
+        self.wait_until(name, "reach", value, |have| have >= value)
+    }
+
+    fn wait_until(
+        &self,
+        name: &str,
+        verb: &str,
+        value: u64,
+        is_there: impl Fn(u64) -> bool,
+    ) -> anyhow::Result<()> {
         let end = Instant::now() + Duration::from_secs(10);
-        while self.counter(name)? < value {
-            ensure!(
-                Instant::now() < end,
-                "{}: {name} does not reach {value}: {}",
-                self.books.display(),
-                self.shown()?
-            );
+        while !is_there(self.counter(name)?) {
+            let books = self.books.display();
+            ensure!(Instant::now() < end, "{books}: {name} does not {verb} {value}: {}", self.shown()?);
             std::thread::sleep(Duration::from_micros(200));
         }
         Ok(())
