@@ -5,7 +5,9 @@
 //!
 //! Order of a hand-over: [`Sender::append`], commit [`Sender::seal`] in the books, [`Sender::send`].
 
+use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -48,6 +50,8 @@ pub struct Sender {
 #[derive(Debug)]
 struct Link {
     socket: Option<UnixDatagram>,
+    /// Which file the path led to before the socket was connected; 0 where that was not told.
+    inode: u64,
     /// Not before: after EAGAIN (until the kernel says writable), while the peer is away, or after its turn.
     not_before: Option<Instant>,
     backoff: Duration,
@@ -63,6 +67,7 @@ impl Sender {
         let now = Instant::now();
         let link = || Link {
             socket: None,
+            inode: 0,
             not_before: None,
             backoff: BACKOFF_FIRST,
             seen: now,
@@ -232,6 +237,9 @@ impl Sender {
                 return;
             }
             let link = &mut self.links[place];
+            if link.backoff != BACKOFF_FIRST {
+                tracing::info!(peer = %self.ring.peers()[place].path.display(), "the peer is back");
+            }
             (link.not_before, link.backoff) = (None, BACKOFF_FIRST);
             self.ring.sent(place, &entry);
         }
@@ -243,7 +251,14 @@ impl Sender {
         let path = &self.ring.peers()[place].path;
         match error.kind() {
             io::ErrorKind::WouldBlock => {
-                self.links[place].not_before = Some(now + BLOCKED_MAX);
+                let link = &mut self.links[place];
+                // Nothing was read for a while. A reader that still holds the socket of this path's former file
+                // is not the peer any more.
+                let is_replaced = link.not_before.is_some() && ![0, link.inode].contains(&inode_at(path));
+                link.not_before = Some(if is_replaced { now } else { now + BLOCKED_MAX });
+                if is_replaced {
+                    self.disconnect(place);
+                }
                 return;
             }
             _ if error.raw_os_error() == Some(libc::EMSGSIZE) => {
@@ -252,11 +267,20 @@ impl Sender {
                 self.links[place].not_before = Some(now);
                 return;
             }
-            io::ErrorKind::PermissionDenied => {
-                self.unwritable += 1;
-                tracing::debug!(peer = %path.display(), "the peer's socket is not writable: its mode has to be 0660");
+            kind => {
+                let is_unwritable = kind == io::ErrorKind::PermissionDenied;
+                self.unwritable += u64::from(is_unwritable);
+                let peer = path.display();
+                match (self.links[place].backoff == BACKOFF_FIRST, is_unwritable) {
+                    (false, _) => tracing::debug!(%peer, %error, "the peer is still away"),
+                    (true, false) => {
+                        tracing::info!(%peer, %error, "the peer is away, records wait in the ring");
+                    }
+                    (true, true) => {
+                        tracing::warn!(%peer, "the peer's socket is not writable: its mode has to be 0660");
+                    }
+                }
             }
-            _ => tracing::debug!(peer = %path.display(), %error, "the peer is away"),
         }
         self.disconnect(place);
         let link = &mut self.links[place];
@@ -268,8 +292,10 @@ impl Sender {
         if self.links[place].socket.is_some() {
             return Ok(());
         }
+        let path = &self.ring.peers()[place].path;
+        self.links[place].inode = inode_at(path);
         let mut socket = UnixDatagram::unbound()?;
-        socket.connect(&self.ring.peers()[place].path)?;
+        socket.connect(path)?;
         // A smaller buffer only means that fewer datagrams are under way.
         let _ = SockRef::from(&socket).set_send_buffer_size(SEND_BUFFER_BYTES);
         self.registry.register(&mut socket, Token(self.first_token + place), Interest::WRITABLE)?;
@@ -298,6 +324,11 @@ impl Sender {
     }
 }
 
+/// The file that a path leads to; 0 when there is none.
+fn inode_at(path: &Path) -> u64 {
+    fs::metadata(path).map_or(0, |file| file.ino())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -305,6 +336,38 @@ mod tests {
     use std::thread;
 
     const EVENTS: Wants = Wants { contents: 1 << 2, text: false, durable: true, fixed: false };
+
+    #[test]
+    fn who_binds_a_path_anew_gets_what_a_stuck_reader_of_the_old_socket_does_not_take() {
+        let dir = tempfile::tempdir().unwrap();
+        let poll = Poll::new().unwrap();
+        let ring = Ring::open(&dir.path().join("ring"), 1 << 20, 7, &[0; CARRIED_WORDS]).unwrap();
+        let mut sender = Sender::new(ring, poll.registry(), 0, |_, _| {}).unwrap();
+        let path = dir.path().join("peer");
+        let _stuck = net::UnixDatagram::bind(&path).unwrap();
+        let mut now = Instant::now();
+        assert!(sender.join(&path, EVENTS, now).unwrap());
+        let queue: usize =
+            fs::read_to_string("/proc/sys/net/unix/max_dgram_qlen").unwrap().trim().parse().unwrap();
+        for _ in 0..queue + 2 {
+            sender.append(2, 1, &[7; 32]);
+        }
+        let _ = sender.seal();
+        let mut send = |sender: &mut Sender| {
+            for _ in 0..queue {
+                now += BLOCKED_MAX;
+                sender.send(now);
+            }
+        };
+        send(&mut sender);
+        assert_eq!(sender.waiting(), 1, "the old queue is full");
+        fs::remove_file(&path).unwrap();
+        let peer = net::UnixDatagram::bind(&path).unwrap();
+        send(&mut sender);
+        assert_eq!(sender.waiting(), 0);
+        peer.set_nonblocking(true).unwrap();
+        assert_eq!(peer.recv(&mut [0; 64]).unwrap(), 32);
+    }
 
     #[test]
     fn a_peer_that_catches_up_takes_turns_with_the_others() {
