@@ -39,7 +39,8 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Config {
-        let Limits { series_max, series_reserve, series_per_input_max, series_per_part_max } = Limits::default();
+        let Limits { series_max, series_reserve, series_per_input_max, series_per_part_max } =
+            Limits::default();
         Config {
             resolution: Span::from_secs(10),
             ttl: Span::from_hours(1),
