@@ -71,7 +71,7 @@ impl Service {
         counters.datagrams += 1;
         let (header, records, datagram) = match received {
             Received::Records { header, records, datagram, missing } => {
-                counters.missing += missing;
+                counters.missing = counters.missing.saturating_add(missing);
                 (header, records, datagram)
             }
             Received::Repeated(records) => {
