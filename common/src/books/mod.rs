@@ -247,7 +247,10 @@ impl<C: Slots + Default> Books<C> {
         }
         self.crashed = before.state != State::Ended;
         if self.crashed {
-            tracing::warn!(pid = before.pid, "the last instance did not end in order, its books are taken up");
+            tracing::warn!(
+                pid = before.pid,
+                "the last instance did not end in order, its books are taken up"
+            );
         }
         let at = self.layout.slots * NAME_BYTES;
         self.mapping.body_mut()[at..].copy_from_slice(&before.refusal_bytes);
