@@ -8,7 +8,7 @@ use nix::time::{ClockId, clock_gettime};
 use crate::figure::{Figure, MARKDOWN_HEAD};
 use crate::machine::machine;
 
-const BEGIN: &str = "<!-- figures: written by `make bench-write`, not by hand -->\n";
+const BEGIN: &str = "<!-- figures: written by `cargo run --release -p bench -- --write`, not by hand -->\n";
 const END: &str = "<!-- end of figures -->\n";
 
 /// Writes the figures into the README of the benchmarks.
