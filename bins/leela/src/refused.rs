@@ -144,8 +144,28 @@ fn print(entries: &[Entry], form: Form) -> io::Result<()> {
 /// What to do about it. The words of Leela's text are explained here, those of a protocol in its process's page.
 fn way_out(process: &str, reason: &str) -> String {
     let text = Reason::ALL.into_iter().find(|known| known.name() == reason);
-    match text.filter(|_| process == "udp") {
-        Some(reason) => reason.way_out().to_owned(),
-        None => format!("see refused.{reason} in leela-{process}(8)"),
+    match (process, text) {
+        ("udp", Some(reason)) => reason.way_out().to_owned(),
+        ("timeline", _) => match timeline_way_out(reason) {
+            Some(way_out) => way_out.to_owned(),
+            None => format!("see refused.{reason} in leela-timeline(8)"),
+        },
+        _ => format!("see refused.{reason} in leela-{process}(8)"),
     }
+}
+
+/// What the timeline's words mean: `leela send` is not told, so that this is where its user reads it.
+fn timeline_way_out(reason: &str) -> Option<&'static str> {
+    Some(match reason {
+        "future" => "its time is more than ten minutes ahead of this host's clock; set the sender's clock",
+        "too_old" => {
+            "its time is further back than `backfill_max` of the timeline's configuration; leave the time out for now"
+        }
+        "stale" => "a counter or derive has to be newer than the last one of its key",
+        "kind_conflict" => "another kind has this key; send it under a key of its own",
+        "series_limit" => {
+            "there are too many series; drop a tag, or raise `series_max` of the timeline's configuration"
+        }
+        _ => return None,
+    })
 }
