@@ -35,9 +35,7 @@ impl Instance {
             io::ErrorKind::WouldBlock => Exit::TempFail.error(format_args!(
                 "{name} is full: leela-{process} is behind; try again, or see `leela status`"
             )),
-            io::ErrorKind::PermissionDenied => {
-                Exit::NoPerm.error(format_args!("{name}: {error}; join the group leela"))
-            }
+            io::ErrorKind::PermissionDenied => forbidden(format_args!("{name}: {error}")),
             _ => Exit::IoErr.error(format_args!("{name}: {error}")),
         }
     }
@@ -49,6 +47,12 @@ impl Instance {
              --runtime-dir"
         ))
     }
+}
+
+/// It is somebody else's instance.
+pub(crate) fn forbidden(what: impl fmt::Display) -> anyhow::Error {
+    Exit::NoPerm
+        .error(format_args!("{what}; join the group leela, or choose another instance with --runtime-dir"))
 }
 
 /// True when the error says that nobody listens at a socket.

@@ -19,7 +19,7 @@ use sockets::databus::Databus;
 use sockets::registration;
 
 use crate::cli::Limits;
-use crate::instance::{Instance, is_absent};
+use crate::instance::{Instance, forbidden, is_absent};
 use crate::output::{self, Output};
 use crate::points::Points;
 use crate::wait::{SOURCE, Wait, Woke};
@@ -132,6 +132,9 @@ impl Consumer {
         let path = run.peers().join(format!("leela-tail.{}", std::process::id()));
         // A tail that was killed had this pid before.
         match fs::remove_file(&path) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return Err(forbidden(format_args!("binding {}: {error}", path.display())));
+            }
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(error).with_context(|| format!("removing {}", path.display()));
             }
@@ -139,9 +142,7 @@ impl Consumer {
         }
         let socket = UnixDatagram::bind(&path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => instance.absent("it has no peers directory: nobody ever ran here"),
-            io::ErrorKind::PermissionDenied => {
-                Exit::NoPerm.error(format_args!("binding {}: {error}; join the group leela", path.display()))
-            }
+            io::ErrorKind::PermissionDenied => forbidden(format_args!("binding {}: {error}", path.display())),
             _ => anyhow::Error::new(error).context(format!("binding {}", path.display())),
         })?;
         let databus = Databus::new(socket)?;

@@ -8,7 +8,7 @@ use anyhow::Context;
 use common::books::Snapshot;
 use sockets::ring::RingFile;
 
-use crate::instance::Instance;
+use crate::instance::{Instance, forbidden};
 
 /// Datagrams that a kernel queue holds where the system does not say.
 const DATAGRAMS_MAX: u64 = 512;
@@ -77,6 +77,9 @@ pub(crate) fn books(instance: &Instance) -> anyhow::Result<Reading> {
 fn names(dir: &Path) -> anyhow::Result<Vec<String>> {
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return Err(forbidden(format_args!("reading {}: {error}", dir.display())));
+        }
         entries => entries.with_context(|| format!("reading {}", dir.display()))?,
     };
     let mut names = Vec::new();
