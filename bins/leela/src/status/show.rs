@@ -13,7 +13,9 @@ use crate::output::{self, Form, Tone, Toned, columns, csv};
 use crate::utc::Utc;
 
 /// Counters that the table shows; the rest is one of the other forms' matter.
-const FLOW: [&str; 6] = ["received", "accepted", "passed", "merged", "refused", "lost_in_crash"];
+const FLOW: [&str; 4] = ["received", "passed", "merged", "refused"];
+/// One that is shown where something was lost.
+const LOST: &str = "lost_in_crash";
 
 /// Prints the report.
 pub(super) fn print(report: &Report, form: Form) -> anyhow::Result<()> {
@@ -132,16 +134,20 @@ fn table(report: &Report, colour: bool, out: &mut impl Write) -> io::Result<()> 
 }
 
 fn processes_table(processes: &[Process], colour: bool, out: &mut impl Write) -> io::Result<()> {
-    let mut rows = vec![row(["process", "state", "pid", "since"].into_iter().chain(FLOW))];
+    // A table is 80 columns wide as long as all is well.
+    let lost = processes.iter().any(|process| process.total(LOST).is_some_and(|lost| lost > 0));
+    let shown: Vec<&str> = FLOW.into_iter().chain(lost.then_some(LOST)).collect();
+    let now = Time::now();
+    let mut rows = vec![row(["process", "state", "pid", "since"].into_iter().chain(shown.iter().copied()))];
     for process in processes {
         let Process { name, state, pid, since, .. } = process;
-        let since = Utc(Time::from_ns((since * 1e9) as i64)).to_string();
+        let since = when(Time::from_ns((since * 1e9) as i64), now);
         let mut cells = vec![name.clone(), state.word().to_owned(), pid.to_string(), since];
-        cells.extend(FLOW.map(|counter| known(process.total(counter))));
+        cells.extend(shown.iter().map(|counter| known(process.total(counter))));
         rows.push(cells);
     }
-    let right = [false, false, true, false, true, true, true, true, true, true];
-    for (place, mut cells) in columns(&rows, &right).into_iter().enumerate() {
+    let right = [false, false, true, false, true, true, true, true, true];
+    for (place, mut cells) in columns(&rows, &right[..4 + shown.len()]).into_iter().enumerate() {
         if let Some(process) = place.checked_sub(1).map(|place| &processes[place]) {
             let tone = match process.state {
                 State::Running => Tone::Good,
@@ -155,6 +161,36 @@ fn processes_table(processes: &[Process], colour: bool, out: &mut impl Write) ->
     Ok(())
 }
 
+/// A moment as short as it can be: the time of the last day, else the date.
+fn when(time: Time, now: Time) -> String {
+    let utc = Utc(time).to_string();
+    let recent = (0..86_400 * 1_000_000_000_i64).contains(&now.since_ns(time));
+    let part = if recent {
+        utc.get(11..19).map(|time| format!("{time}Z"))
+    } else {
+        utc.get(..10).map(str::to_owned)
+    };
+    part.unwrap_or(utc)
+}
+
 fn row<'a>(cells: impl Iterator<Item = &'a str>) -> Vec<String> {
     cells.map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_a_time_of_the_last_day_or_a_date() {
+        let now = Time::from_secs(1_350_332_001);
+        for (secs, want) in [
+            (1_350_332_001, "20:13:21Z"),
+            (1_350_332_001 - 86_399, "20:13:22Z"),
+            (1_350_332_001 - 86_400, "2012-10-14"),
+            (1_350_332_002, "2012-10-15"),
+        ] {
+            assert_eq!(when(Time::from_secs(secs), now), want, "{secs}");
+        }
+    }
 }
