@@ -1,6 +1,7 @@
 //! How answers are printed: the form, and what goes to standard error.
 
 use std::env;
+use std::ffi::OsString;
 use std::fmt::{self, Display};
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 
@@ -78,9 +79,14 @@ impl Display for Toned<'_> {
     }
 }
 
-/// True when tables may be coloured: on a terminal, without `NO_COLOR`.
+/// True when standard output may be coloured: it is a terminal that has colours, and `NO_COLOR` is not set.
 pub(crate) fn colour() -> bool {
-    env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && io::stdout().is_terminal()
+    wants_colour(env::var_os("NO_COLOR"), env::var_os("TERM")) && io::stdout().is_terminal()
+}
+
+/// Source: no-color.org, where an empty variable is none.
+fn wants_colour(no_color: Option<OsString>, term: Option<OsString>) -> bool {
+    no_color.is_none_or(|value| value.is_empty()) && term.is_none_or(|term| term != "dumb")
 }
 
 /// A field of a csv line, quoted where it has to be.
@@ -113,6 +119,20 @@ pub(crate) fn columns(rows: &[Vec<String>], right: &[bool]) -> Vec<Vec<String>> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_color_and_a_dumb_terminal_are_without_colour() {
+        for (no_color, term, want) in [
+            (None, None, true),
+            (None, Some("xterm"), true),
+            (None, Some("dumb"), false),
+            (Some("1"), Some("xterm"), false),
+            (Some(""), Some("xterm"), true),
+        ] {
+            let got = wants_colour(no_color.map(OsString::from), term.map(OsString::from));
+            assert_eq!(got, want, "{no_color:?} {term:?}");
+        }
+    }
 
     #[test]
     fn a_csv_field_is_quoted_where_it_has_to_be() {

@@ -1,7 +1,8 @@
 //! What `leela up` says itself: plain lines on stdout, coloured on a terminal.
 
-use std::env;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
+
+use crate::output;
 
 /// Says things on stdout.
 #[derive(Clone, Copy, Debug)]
@@ -10,10 +11,9 @@ pub(super) struct Say {
 }
 
 impl Say {
-    /// Coloured on a terminal, unless NO_COLOR is set.
+    /// Coloured where tables are.
     pub(super) fn new() -> Say {
-        let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Say { colour: io::stdout().is_terminal() && !no_color }
+        Say { colour: output::colour() }
     }
 
     /// A line. Where stdout is gone there is nobody left to tell, and the instance goes on.
