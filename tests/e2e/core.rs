@@ -27,15 +27,16 @@ pub(crate) struct Core {
 impl Core {
     pub(crate) fn new(input: &'static str) -> Core {
         let mut sandbox = Sandbox::new();
-        let names = ["timeline", "dmproc", "host", input];
-        let processes = names.map(|name| (name, start(&mut sandbox, name)));
+        let mut processes = Vec::from(["timeline", "dmproc"].map(|name| (name, start(&mut sandbox, name))));
         let recorder = sandbox.recorder("one");
         let databus = sandbox.run().dmproc_databus();
         wait_until("dmproc is a peer", || {
             sandbox.peers("timeline").iter().any(|(peer, _)| peer.path == databus)
         });
+        // What comes in before has no peer.
+        processes.extend(["host", input].map(|name| (name, start(&mut sandbox, name))));
         let proc = sandbox.proc(PROC).expect("it is right");
-        Core { input, processes: processes.into(), recorder, proc, heard: 0, sandbox }
+        Core { input, processes, recorder, proc, heard: 0, sandbox }
     }
 
     /// Kills a process and starts it again.
