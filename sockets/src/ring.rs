@@ -328,7 +328,7 @@ impl Ring {
         if bytes > self.room_max {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        self.mapping.reserve(bytes as usize)?;
+        self.mapping.reserve(self.room as usize..bytes as usize)?;
         self.room = bytes;
         Ok(())
     }

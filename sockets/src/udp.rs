@@ -58,7 +58,7 @@ impl Receiver {
             }
             other => other?,
         };
-        hand.reserve(SLOTS * SLOT_BYTES)?;
+        hand.reserve(0..SLOTS * SLOT_BYTES)?;
         let batch = hand.words()[0].load(Acquire);
         let slots = hand.body().chunks_exact(SLOT_BYTES);
         // Any other batch is none of these books': the file was removed, or they were.

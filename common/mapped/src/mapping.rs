@@ -7,6 +7,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
@@ -56,16 +57,25 @@ impl Mapping {
         // as the map lives and never shorten; readers do not map. The directory belongs to Leela's users.
         let map = unsafe { MmapOptions::new().len(bytes).map_mut(&file)? };
         let mapping = Mapping { map, words, locked: file };
-        mapping.reserve(0)?;
+        mapping.take_room(0..words * WORD_BYTES)?;
         Ok(mapping)
     }
 
-    /// Takes room on the device for the first `body_bytes` of the body (those past its end are none). Writing
-    /// where none was taken ends the process by SIGBUS when the device is full.
-    pub fn reserve(&self, body_bytes: usize) -> io::Result<()> {
-        let bytes = (self.words * WORD_BYTES).saturating_add(body_bytes).min(self.map.len());
-        let length = i64::try_from(bytes).map_err(io::Error::other)?;
-        match fallocate(&self.locked, FallocateFlags::empty(), 0, length) {
+    /// Takes room on the device for these bytes of the body (those past its end are none). Writing where none was
+    /// taken ends the process by SIGBUS when the device is full. It costs time for each page asked for, also
+    /// where there is room already.
+    pub fn reserve(&self, body: Range<usize>) -> io::Result<()> {
+        let behind_words = |at: usize| (self.words * WORD_BYTES).saturating_add(at).min(self.map.len());
+        self.take_room(behind_words(body.start)..behind_words(body.end))
+    }
+
+    fn take_room(&self, bytes: Range<usize>) -> io::Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let start = i64::try_from(bytes.start).map_err(io::Error::other)?;
+        let length = i64::try_from(bytes.len()).map_err(io::Error::other)?;
+        match fallocate(&self.locked, FallocateFlags::empty(), start, length) {
             // A file system that takes room only as it is written.
             Ok(()) | Err(Errno::EOPNOTSUPP) => Ok(()),
             Err(errno) => Err(errno.into()),
@@ -120,9 +130,12 @@ mod tests {
         let mapping = Mapping::open(&path, 512, 1 << 20).unwrap();
         let taken = || std::fs::metadata(&path).unwrap().blocks() * 512;
         assert!((4096..1 << 18).contains(&taken()), "{}", taken());
-        mapping.reserve(1 << 18).unwrap();
+        mapping.reserve(0..1 << 18).unwrap();
         assert!((1 << 18..1 << 20).contains(&taken()), "{}", taken());
-        mapping.reserve(usize::MAX).unwrap();
+        mapping.reserve(1 << 18..1 << 19).unwrap();
+        assert!((1 << 19..1 << 20).contains(&taken()), "{}", taken());
+        mapping.reserve(1 << 19..usize::MAX).unwrap();
+        mapping.reserve(1 << 21..usize::MAX).unwrap();
         assert!(taken() >= 1 << 20, "{}", taken());
     }
 

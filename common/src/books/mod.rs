@@ -151,7 +151,7 @@ impl<C: Slots + Default> Books<C> {
             _ => {}
         }
         let mapping = Mapping::open(&next, layout.words(), layout.body()).map_err(io)?;
-        mapping.reserve(layout.body()).map_err(io)?;
+        mapping.reserve(0..layout.body()).map_err(io)?;
         let mut books = Books {
             counters: C::default(),
             sources: Sources::new(rows),
