@@ -88,3 +88,21 @@ fn it_names_what_does_not_start_tells_a_second_one_its_pid_and_ends_all() {
     assert!(said.contains("in: nothing; out: nothing; nothing refused; nothing lost\n"), "{said}");
     assert!(!sandbox.run().join("timeline.databus").exists());
 }
+
+#[test]
+fn who_starts_first_finds_the_sockets_of_all_and_the_log_is_quiet() {
+    // Run in the working directory: what the consumer saw is left there.
+    let saw =
+        "test -S run/timeline.multicast && socket=there; echo \"$socket $LEELA_LOG\" > part; mv part saw";
+    let sandbox = Sandbox::new(&[("dmproc", &format!("{saw}; exit 78")), ("timeline", "exit 78")]);
+    let mut up = sandbox.up().env_remove("LEELA_LOG").spawn().unwrap();
+    let mut lines = BufReader::new(up.stdout.take().unwrap());
+    let mut said = String::new();
+    while !said.contains("dmproc: ended with status 78") {
+        assert_ne!(lines.read_line(&mut said).unwrap(), 0, "{said}");
+    }
+    assert_eq!(fs::read_to_string(sandbox.work.path().join("saw")).unwrap(), "there warn\n");
+    kill(Pid::from_raw(process_of(&sandbox.run())), Signal::SIGTERM).unwrap();
+    lines.read_to_string(&mut said).unwrap();
+    assert!(up.wait().unwrap().success(), "{said}");
+}

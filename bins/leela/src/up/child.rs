@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use command_fds::{CommandFdExt, FdMapping};
 use common::exit::Exit;
+use common::log;
 use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal, kill};
@@ -166,6 +167,12 @@ impl Child {
         }
     }
 
+    /// Binds its sockets in the runtime directory, so that others find them however late it starts itself.
+    pub(super) fn bind_paths(&mut self, common: &Common) {
+        // What fails here fails again when it is started, and is told then.
+        let _ = self.handover.bind_paths(self.service.wanted, &common.place.run);
+    }
+
     /// Starts it if it is time; says when it takes too long to be ready.
     pub(super) fn keep_up(&mut self, common: &Common, now: Instant) {
         if self.due().is_none_or(|at| at > now) {
@@ -309,6 +316,10 @@ impl Child {
         NOT_HANDED_ON.iter().for_each(|variable| {
             command.env_remove(variable);
         });
+        // What happens to them is said here already, once.
+        if env::var_os(log::VARIABLE).is_none_or(|level| level.is_empty()) {
+            command.env(log::VARIABLE, "warn");
+        }
         command.env("NOTIFY_SOCKET", &self.notify_path);
         if !descriptors.is_empty() {
             let names: Vec<&str> = descriptors.iter().map(|(name, _)| name.as_str()).collect();

@@ -57,7 +57,15 @@ impl Handover {
         settings: &Settings,
         run: &RuntimeDir,
     ) -> anyhow::Result<Vec<Taken>> {
-        let mut taken = Vec::new();
+        self.bind_paths(wanted, run)?;
+        match wanted.iter().any(|wanted| matches!(wanted, Wanted::Udp)) {
+            true => self.bind_udp(settings),
+            false => Ok(Vec::new()),
+        }
+    }
+
+    /// The part of [`Handover::bind`] that no configuration changes: sockets in the runtime directory.
+    pub(super) fn bind_paths(&mut self, wanted: &[Wanted], run: &RuntimeDir) -> anyhow::Result<()> {
         for wanted in wanted {
             match wanted {
                 Wanted::Datagram(path) => {
@@ -74,10 +82,10 @@ impl Handover {
                         self.listeners.push((path, socket));
                     }
                 }
-                Wanted::Udp => taken = self.bind_udp(settings)?,
+                Wanted::Udp => {}
             }
         }
-        Ok(taken)
+        Ok(())
     }
 
     fn bind_udp(&mut self, settings: &Settings) -> anyhow::Result<Vec<Taken>> {

@@ -53,12 +53,7 @@ pub(super) const SERVICES: &[Service] = &[
         wanted: &[Wanted::Udp],
         about: "collectd's network plugin",
     },
-    Service {
-        name: "host",
-        role: Role::Input,
-        wanted: &[],
-        about: "this machine, and the books of the others",
-    },
+    Service { name: "host", role: Role::Input, wanted: &[], about: "this machine, and the books" },
     Service {
         name: "timeline",
         role: Role::Timeline,

@@ -44,7 +44,10 @@ pub(super) fn run(config_dir: Option<&Path>, given: Option<&Path>) -> anyhow::Re
     let configs = Configs::choose(config_dir, &place.home, place.run.path())?;
     let common = Common { place, configs, say };
     let before = Ledger::read(&common.place.run);
-    let children = children(&common)?;
+    let mut children = children(&common)?;
+    for child in &mut children {
+        child.bind_paths(&common);
+    }
     let given = given.map(Path::to_owned);
     let mut supervisor = Supervisor { common, children, signals, given, started, shown: false };
     let signal = supervisor.serve()?;
