@@ -35,8 +35,9 @@ Examples:
   leela query 'SELECT window 5 (mean) FROM ^room'
   leela status
 
-Exit status: 0, 1 no or not in time, 64 usage, 65 input or query wrong, 69 not running, 70 fault, 74 input/output,
-75 try again, 77 permission, 78 configuration
+Exit status: 0, 1 no or not in time, 64 usage, 65 input or query wrong,
+69 not running, 70 fault, 74 input/output, 75 try again, 77 permission,
+78 configuration
 Manual: leela(1)";
 
 const UP_EXAMPLES: &str = "\
@@ -73,9 +74,13 @@ pub enum Command {
 #[derive(Args, Clone, Copy, Debug)]
 pub struct Limits {
     /// End after N events
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = count)]
     pub count: Option<u64>,
     /// End after this long (500ms, 30s, 5m); with 1 when fewer than N events came, or none
     #[arg(long, value_name = "SPAN")]
     pub timeout: Option<Span>,
+}
+
+fn count(text: &str) -> Result<u64, &'static str> {
+    text.parse().ok().filter(|count| *count > 0).ok_or("it is a whole number, 1 or more")
 }

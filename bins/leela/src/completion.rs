@@ -31,6 +31,14 @@ enum Kind {
     Fish,
 }
 
+/// The command without the options that are no user's: the generator would offer them.
+fn without_hidden(command: clap::Command) -> clap::Command {
+    command.mut_subcommand("up", |up| {
+        let shown = up.get_arguments().filter(|argument| !argument.is_hide_set()).cloned();
+        clap::Command::new("up").about(up.get_about().cloned().unwrap_or_default()).args(shown)
+    })
+}
+
 /// Prints the completion of a shell.
 pub fn run(completion: &Completion) -> anyhow::Result<()> {
     let shell = match completion.shell {
@@ -40,7 +48,7 @@ pub fn run(completion: &Completion) -> anyhow::Result<()> {
     };
     // Into memory first: the generator does not expect its reader to go away.
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "leela", &mut script);
+    clap_complete::generate(shell, &mut without_hidden(Cli::command()), "leela", &mut script);
     let mut out = output::out();
     out.write_all(&script).and_then(|()| out.flush()).context("printing the completion")
 }

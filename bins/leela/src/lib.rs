@@ -18,6 +18,8 @@ pub mod tail;
 #[allow(rustdoc::invalid_html_tags, reason = "its help speaks of <process>.toml")]
 pub mod up;
 
+use std::env;
+use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
 
@@ -29,7 +31,7 @@ use instance::Instance;
 
 /// Parses the command line, does what it says, and tells an error once.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::try_parse_from(asking_for_help(env::args_os())) {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
@@ -41,6 +43,17 @@ pub fn main() -> ExitCode {
             Exit::of(&error).into()
         }
     }
+}
+
+/// `leela help send` is `leela send --help`, as many a program has it.
+fn asking_for_help(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+    if arguments.get(1).is_some_and(|word| word == "help") {
+        arguments.remove(1);
+        arguments.truncate(2);
+        arguments.push("--help".into());
+    }
+    arguments
 }
 
 fn run(cli: &Cli) -> anyhow::Result<()> {

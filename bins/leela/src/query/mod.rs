@@ -6,6 +6,7 @@ mod session;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use common::exit::Exit;
 
 use crate::cli::Limits;
 use crate::instance::Instance;
@@ -23,7 +24,7 @@ use session::{Heard, Session};
 )]
 pub struct Query {
     /// `SELECT <pipeline> FROM <regex>`, or the pipeline and the regex as two arguments
-    #[arg(value_names = ["STATEMENT | PIPELINE", "REGEX"], num_args = 1..=2, required = true)]
+    #[arg(value_names = ["STATEMENT | PIPELINE", "REGEX"], num_args = 1.., required = true)]
     words: Vec<String>,
     #[command(flatten)]
     limits: Limits,
@@ -46,6 +47,13 @@ const BACKOFF_LAST: Duration = Duration::from_secs(1);
 
 /// Prints what the query answers until it has enough.
 pub fn run(query: &Query, instance: &Instance) -> anyhow::Result<()> {
+    if query.words.len() > 2 {
+        // Most likely the shell took the statement apart.
+        return Err(Exit::Usage.error(format_args!(
+            "query takes one statement, or a pipeline and a regex; put it in quotes: leela query '{}'",
+            query.words.join(" ")
+        )));
+    }
     let asked = Asked::parse(&query.words)?;
     let path = instance.runtime_dir.dmproc_proc();
     let mut wait = Wait::new(query.limits.timeout)?;

@@ -45,7 +45,7 @@ pub struct Send {
 const EXAMPLES: &str = "\
 Examples:
   leela send gauge room.temp 21.5
-  leela send counter 'disk.io;host=a' 8192 --time 1350332001.5
+  leela send counter 'disk.io;host=a' 8192 --time $(date +%s)
   printf 'gauge 9|room.temp 21.5;\\nroom.humidity: 40\\n' | leela send -
   leela --runtime-dir /run/a tail | leela --runtime-dir /run/b send -
       copy what happens in one instance into another

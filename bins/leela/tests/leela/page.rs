@@ -107,6 +107,22 @@ fn every_command_s_help_has_examples() {
 }
 
 #[test]
+fn leela_help_is_help() {
+    for (asked, same) in [(&["help"][..], &["--help"][..]), (&["help", "send"], &["send", "--help"])] {
+        let [asked, same] =
+            [asked, same].map(|arguments| said(leela().args(arguments).spawn().unwrap(), b""));
+        assert_eq!((asked.status, asked.out), (0, same.out));
+    }
+}
+
+#[test]
+fn a_statement_without_quotes_is_answered_with_quotes() {
+    let said = said(leela().args(["query", "SELECT", "id", "FROM", "^room"]).spawn().unwrap(), b"");
+    assert_eq!(said.status, 64);
+    assert!(said.err.contains("leela query 'SELECT id FROM ^room'"), "{}", said.err);
+}
+
+#[test]
 fn a_wrong_usage_exits_64() {
     for arguments in [
         &[][..],
@@ -120,6 +136,7 @@ fn a_wrong_usage_exits_64() {
         &["send", "gauge", "a", "1", "--time", "yesterday"],
         &["query"],
         &["query", "a", "b", "c"],
+        &["help", "sned"],
         &["completion", "csh"],
         &[
             "--runtime-dir",
@@ -182,6 +199,7 @@ fn completion_is_for_three_shells() {
         let said = said(leela().args(["completion", shell]).spawn().unwrap(), b"");
         assert_eq!(said.status, 0);
         assert!(said.out.contains(want) && said.out.contains("refused"), "{shell}");
+        assert!(!said.out.contains("--parent"), "{shell}: what is no user's is not offered");
     }
 }
 
