@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use common::exit::Exit;
+use common::size::Size;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
@@ -227,11 +228,10 @@ impl Supervisor {
     fn note_small_buffers(&self) {
         for child in &self.children {
             if let Some((granted, configured)) = child.handover.cut_buffer() {
+                let (name, granted) = (child.service.name, Size::from_bytes(granted));
                 self.common.say.line(&format!(
-                    "note: {}'s receive buffer has {} of {} KiB, the system grants no more: sysctl net.core.rmem_max",
-                    child.service.name,
-                    granted / 1024,
-                    configured / 1024
+                    "note: {name}'s receive buffer is {granted}; sysctl net.core.rmem_max={configured} grants {}",
+                    Size::from_bytes(configured)
                 ));
             }
         }
