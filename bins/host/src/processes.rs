@@ -2,9 +2,10 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
-use common::books::{Snapshot, State};
+use common::books::{BooksError, Snapshot, State};
 use common::runtime_dir::RuntimeDir;
 use sockets::peer::{CONTENTS, Peer, Standing};
 use sockets::ring::RingFile;
@@ -17,7 +18,7 @@ const FAMILIES: [(&str, &str); 4] =
     [("refused", "reason"), ("dropped", "reason"), ("unreadable", "reason"), ("unread", "what")];
 
 /// Counters whose name ends in one of these words say how many there are now.
-const LEVELS: [&str; 6] = ["waiting", "open", "series", "peers", "clients", "procs"];
+const LEVELS: [&str; 7] = ["waiting", "open", "series", "peers", "connections", "procs", "state_bytes"];
 
 /// Reads the books of every process of the instance, and the rings of those that have one.
 pub(crate) fn read(run: &RuntimeDir, round: &mut Round<'_>) {
@@ -34,6 +35,10 @@ pub(crate) fn read(run: &RuntimeDir, round: &mut Round<'_>) {
         }
         let path = dir.join(&file);
         let snapshot = Snapshot::read(&path);
+        // Gone meanwhile, or just being made.
+        if matches!(&snapshot, Err(BooksError::Io { source, .. }) if source.kind() == ErrorKind::NotFound) {
+            continue;
+        }
         let name = file.to_string_lossy();
         if let Some(books) = round.read(Area::Books, path.display(), snapshot) {
             counters(&name, &books, round);

@@ -72,6 +72,10 @@ impl Snapshot {
         let io = |source| BooksError::Io { path: path.to_owned(), source };
         let form = |what| BooksError::Form { path: path.to_owned(), what };
         let file = File::open(path).map_err(io)?;
+        // Books that are just being made are not there yet.
+        if file.metadata().map_err(io)?.len() == 0 {
+            return Err(io(io::ErrorKind::NotFound.into()));
+        }
         let mut header = [0; HEADER_WORDS * 8];
         file.read_exact_at(&mut header, 0).map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => form("it is too short"),

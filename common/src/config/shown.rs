@@ -14,7 +14,7 @@ use super::file::{KeyPath, is_leaf};
 ///
 /// A process's test is
 ///
-/// ```ignore
+/// ```text
 /// #[test]
 /// fn the_shipped_file_shows_every_key_at_its_default() {
 ///     assert_eq!(config::shown(include_str!("../udp.toml")), config::defaults::<Config>());
@@ -57,7 +57,7 @@ fn lines<'a>(lines: impl Iterator<Item = &'a str>) -> String {
 ///
 /// A process's test is
 ///
-/// ```ignore
+/// ```text
 /// #[test]
 /// fn the_man_page_has_every_key_with_its_default() {
 ///     assert_eq!(config::manual(include_str!("../leela-udp.8.rst")), config::entries::<Config>());

@@ -241,7 +241,11 @@ impl<'a> Parser<'a> {
         }
         if !clinging.is_empty() {
             let what = format!("{} is no whole number", quoted(self.cursor.read_since(start)));
-            return Err(QueryError::new(whole, what, format!("write digits alone, such as {value}")));
+            return Err(QueryError::new(
+                whole,
+                what,
+                format!("write digits alone, such as {}", value.max(1)),
+            ));
         }
         let max_words = if max == WINDOW_MAX { "1,000,000" } else { "1,000,000,000" };
         match u32::try_from(value) {
@@ -406,8 +410,11 @@ impl<'a> Parser<'a> {
                     QueryError::new(
                         spot,
                         "between functions stands ` | `",
-                        if function.is_empty() {
-                            "write ` | ` before it".to_owned()
+                        if !word
+                            .first()
+                            .is_some_and(|byte| byte.is_ascii_alphabetic() || b"([".contains(byte))
+                        {
+                            "write ` | ` in its place, or before it".to_owned()
                         } else {
                             format!("write `| {function}`")
                         },

@@ -2,7 +2,7 @@
 
 use common::books::{Snapshot, SourceRow};
 use common::runtime_dir::RuntimeDir;
-use sockets::peer::Standing;
+use sockets::peer::{Peer, Standing};
 use sockets::ring::RingFile;
 
 use super::say::{count, counted};
@@ -46,9 +46,13 @@ impl Ledger {
 
 fn peer_lines(books: &Snapshot, ring: &RingFile) -> Vec<PeerLine> {
     let numbers = RingFile::numbers(&books.carried);
-    // What fell off for one that left counts too.
-    let known = ring.peers.iter().filter(|peer| peer.standing != Standing::Free);
-    known
+    // What fell off for one that left counts too; but a watcher that ended took its socket with it, and what came for
+    // it since then is nobody's loss.
+    let is_known =
+        |peer: &&Peer| peer.standing != Standing::Free && (peer.wants.durable || peer.path.exists());
+    ring.peers
+        .iter()
+        .filter(is_known)
         .map(|peer| PeerLine {
             name: peer.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             dropped: peer.dropped,
