@@ -54,6 +54,9 @@ struct Link {
     inode: u64,
     /// Not before: after EAGAIN (until the kernel says writable), while the peer is away, or after its turn.
     not_before: Option<Instant>,
+    /// The poll tells when the socket becomes writable. Only from the first EAGAIN on, until nothing waits: else
+    /// each datagram that the peer reads would wake this process for nothing.
+    is_watched: bool,
     backoff: Duration,
     seen: Instant,
     /// The rest of an entry rendered as text.
@@ -69,6 +72,7 @@ impl Sender {
             socket: None,
             inode: 0,
             not_before: None,
+            is_watched: false,
             backoff: BACKOFF_FIRST,
             seen: now,
             texts: Vec::new(),
@@ -164,6 +168,9 @@ impl Sender {
         if self.links[place].socket.is_some() {
             self.links[place].not_before = None;
             self.send_to(place, now);
+            if self.ring.waiting(place) == 0 {
+                self.unwatch(place);
+            }
         }
         true
     }
@@ -220,10 +227,26 @@ impl Sender {
     }
 
     fn disconnect(&mut self, place: usize) {
-        if let Some(mut socket) = self.links[place].socket.take() {
-            // Closing takes it out of the poll as well; an error here has no consequence.
-            let _ = self.registry.deregister(&mut socket);
+        self.unwatch(place);
+        self.links[place].socket = None;
+    }
+
+    fn watch(&mut self, place: usize) {
+        let link = &mut self.links[place];
+        if let (false, Some(socket)) = (link.is_watched, &mut link.socket) {
+            let token = Token(self.first_token + place);
+            // Where the system has no room for it, the link tries by itself after BLOCKED_MAX.
+            link.is_watched = self.registry.register(socket, token, Interest::WRITABLE).is_ok();
         }
+    }
+
+    fn unwatch(&mut self, place: usize) {
+        let link = &mut self.links[place];
+        if let (true, Some(socket)) = (link.is_watched, &mut link.socket) {
+            // It can fail only where the socket is not in the poll, which is what is wanted.
+            let _ = self.registry.deregister(socket);
+        }
+        link.is_watched = false;
     }
 
     fn send_to(&mut self, place: usize, now: Instant) {
@@ -256,8 +279,9 @@ impl Sender {
                 // is not the peer any more.
                 let is_replaced = link.not_before.is_some() && ![0, link.inode].contains(&inode_at(path));
                 link.not_before = Some(if is_replaced { now } else { now + BLOCKED_MAX });
-                if is_replaced {
-                    self.disconnect(place);
+                match is_replaced {
+                    true => self.disconnect(place),
+                    false => self.watch(place),
                 }
                 return;
             }
@@ -294,11 +318,10 @@ impl Sender {
         }
         let path = &self.ring.peers()[place].path;
         self.links[place].inode = inode_at(path);
-        let mut socket = UnixDatagram::unbound()?;
+        let socket = UnixDatagram::unbound()?;
         socket.connect(path)?;
         // A smaller buffer only means that fewer datagrams are under way.
         let _ = SockRef::from(&socket).set_send_buffer_size(SEND_BUFFER_BYTES);
-        self.registry.register(&mut socket, Token(self.first_token + place), Interest::WRITABLE)?;
         self.links[place].socket = Some(socket);
         Ok(())
     }
@@ -336,6 +359,49 @@ mod tests {
     use std::thread;
 
     const EVENTS: Wants = Wants { contents: 1 << 2, text: false, durable: true, fixed: false };
+
+    #[test]
+    fn only_a_peer_that_is_behind_wakes_the_sender() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut poll = Poll::new().unwrap();
+        let ring = Ring::open(&dir.path().join("ring"), 1 << 20, 7, &[0; CARRIED_WORDS]).unwrap();
+        let mut sender = Sender::new(ring, poll.registry(), 0, |_, _| {}).unwrap();
+        let path = dir.path().join("peer");
+        let peer = net::UnixDatagram::bind(&path).unwrap();
+        peer.set_nonblocking(true).unwrap();
+        assert!(sender.join(&path, EVENTS, Instant::now()).unwrap());
+        let mut events = Events::with_capacity(8);
+        let mut wakes = |poll: &mut Poll| {
+            poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
+            events.iter().map(|event| event.token()).collect::<Vec<_>>()
+        };
+        let read = || (0..).take_while(|_| peer.recv(&mut [0; 64]).is_ok()).count();
+        for _ in 0..3 {
+            sender.append(2, 1, &[7; 32]);
+            let _ = sender.seal();
+            sender.send(Instant::now());
+            assert_eq!((read(), wakes(&mut poll)), (1, vec![]));
+        }
+        let queue: usize =
+            fs::read_to_string("/proc/sys/net/unix/max_dgram_qlen").unwrap().trim().parse().unwrap();
+        for _ in 0..2 {
+            for _ in 0..queue + 2 {
+                sender.append(2, 1, &[7; 32]);
+            }
+            let _ = sender.seal();
+            while sender.waiting() > 1 {
+                sender.send(Instant::now());
+            }
+            assert_eq!(wakes(&mut poll), [], "the queue is full");
+            assert_eq!((read(), wakes(&mut poll)), (queue + 1, vec![Token(0)]));
+            assert!(sender.resume(Token(0), Instant::now()));
+            assert_eq!(
+                (sender.waiting(), read(), wakes(&mut poll)),
+                (0, 1, vec![]),
+                "it is not behind any more"
+            );
+        }
+    }
 
     #[test]
     fn who_binds_a_path_anew_gets_what_a_stuck_reader_of_the_old_socket_does_not_take() {
