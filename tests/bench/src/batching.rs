@@ -15,8 +15,9 @@ use crate::load::keys;
 use crate::sums::Sums;
 use crate::udp_load::Load;
 
-/// The generator sends what is due this often; each metric's stamp is the moment just before it is sent.
-const STEP: Duration = Duration::from_micros(100);
+/// How much too late a sleep may end: the generator sleeps to that long before a metric is due and spins from there.
+/// So metrics come one by one, not in bursts, as far as one core can send them.
+const SLEEP_LATE_NS: u64 = 80_000;
 const RECEIVE_BUFFER_MIB: usize = 8;
 /// Up to here the events go through leela-dmproc to a client of the proc socket; above, to a peer that sums.
 const PROC_RATE_MAX: f64 = 1e5;
@@ -103,8 +104,11 @@ fn send(address: SocketAddr, rate: f64, seconds: f64) -> anyhow::Result<Sums> {
             load.send(&bytes, datagram_bytes)?;
             bytes.clear();
         }
-        let next = due_ns(sent.records).saturating_sub(monotonic_ns());
-        std::thread::sleep(Duration::from_nanos(next).max(STEP));
+        let next = due_ns(sent.records);
+        std::thread::sleep(Duration::from_nanos(next.saturating_sub(monotonic_ns() + SLEEP_LATE_NS)));
+        while monotonic_ns() < next {
+            std::hint::spin_loop();
+        }
     }
     Ok(sent)
 }

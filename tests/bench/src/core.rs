@@ -130,14 +130,14 @@ impl Core {
         };
         let cpu = self.cpu()?;
         self.udp.stop()?;
-        // It drains: its peer has everything when it has ended.
-        self.timeline.stop()?;
-        match self.dmproc {
-            Some(dmproc) => {
-                drop(self.last);
-                dmproc.stop()?;
-            }
-            None => report = self.last.stop()?,
+        if let Some(dmproc) = self.dmproc {
+            drop(self.last);
+            dmproc.stop()?;
+            self.timeline.stop()?;
+        } else {
+            // It drains: its peer has everything when it has ended.
+            self.timeline.stop()?;
+            report = self.last.stop()?;
         }
         Ok(Finished { cpu, report, kernel_drops })
     }

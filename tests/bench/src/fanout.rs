@@ -23,7 +23,7 @@ const RECORD_BYTES: usize = KEY_BYTES + 18;
 const RECORDS_A_COMMIT: u64 = 16 * 711;
 
 pub(crate) fn run(scale: Scale) -> anyhow::Result<Vec<Figure>> {
-    let records = scale.pick(5_000_000, 50_000);
+    let records = scale.pick(10_000_000, 50_000);
     let (mut alone, mut beside, mut costs) = (Vec::new(), Vec::new(), Vec::new());
     let mut gap_ms: f64 = 0.0;
     for pair in 0..scale.pick(7, 1) {
@@ -70,8 +70,13 @@ fn round(records: u64, with_stopped: bool) -> anyhow::Result<(f64, u64)> {
     let keys = keys();
     let mut series = keys.iter().cycle();
     let mut sent = Sums::default();
-    let start = monotonic_ns();
+    // Before the clock runs: the ring has been round once, and its memory is there.
+    let warm_up = records / 5;
+    let (mut start, mut counted) = (monotonic_ns(), records);
     while sent.records < records {
+        if counted == records && sent.records >= warm_up {
+            (start, counted) = (monotonic_ns(), records - sent.records);
+        }
         let (time, before) = (Time::now(), sent.records);
         while sent.records < records && sent.records - before < RECORDS_A_COMMIT {
             let (key, value) = (series.next().expect("it goes round"), sent.records);
@@ -92,7 +97,7 @@ fn round(records: u64, with_stopped: bool) -> anyhow::Result<(f64, u64)> {
     if let Some(stopped) = stopped {
         continues(&mut writer, stopped, &stopped_path, sent.records)?;
     }
-    Ok((records as f64 / ((last_ns - start) as f64 / 1e9), gap_ns))
+    Ok((counted as f64 / ((last_ns - start) as f64 / 1e9), gap_ns))
 }
 
 /// Of what was sent while it was stopped, a peer gets what the ring kept; the rest is booked.

@@ -18,7 +18,7 @@ use crate::sums::Sums;
 use crate::writer::Writer;
 
 pub(crate) fn run(scale: Scale) -> anyhow::Result<Vec<Figure>> {
-    let rounds = scale.pick(5, 1);
+    let rounds = scale.pick(3, 1);
     let seconds = scale.pick(2.0, 0.05);
     let each =
         |rate: f64| -> anyhow::Result<Vec<Latency>> { (0..rounds).map(|_| round(rate, seconds)).collect() };

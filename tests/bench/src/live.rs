@@ -52,7 +52,7 @@ pub(crate) fn run(scale: Scale) -> anyhow::Result<Vec<Figure>> {
             .bounds(to_reach, 5e6)
             .baseline("the same events summed by one peer", median(&plain))
             .note(format!(
-                "{cost:.0} ns of dmproc's cpu an event; before, all series matched in {matched:.1} s"
+                "{cost:.0} ns of dmproc's cpu an event; before, all series matched in {matched:.2} s"
             ));
         figures.push(figure);
     }
