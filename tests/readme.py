@@ -2,17 +2,21 @@
 """Runs the commands of README.md verbatim, one shell a terminal, and compares what they print.
 
 A line of the README has to appear in the output once digits, random parts and paths are taken out: figures differ from
-run to run, words do not. It uses the ports of the README, so no other instance may run beside it.
+run to run, words do not. It uses the ports of the README, so no other instance may run beside it; the data of an earlier
+one is put aside meanwhile, since the README's reader has none.
 """
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+DATA = os.path.join(ROOT, ".leela")
+ASIDE = os.path.join(ROOT, ".leela.aside")
 READY = "processes ready"
 SECONDS_MAX = 900  # the first command builds in release mode
 
@@ -74,7 +78,20 @@ def quoted(script):
 
 
 def main():
+    signal.signal(signal.SIGALRM, lambda *_: sys.exit(f"not done after {SECONDS_MAX} s"))
     signal.alarm(SECONDS_MAX)
+    if os.path.isdir(DATA) and not os.path.exists(ASIDE):
+        os.rename(DATA, ASIDE)
+    try:
+        run()
+    finally:
+        shutil.rmtree(DATA, ignore_errors=True)
+        if os.path.exists(ASIDE):
+            os.rename(ASIDE, DATA)
+
+
+def run():
+    """Both terminals, from the first command to Ctrl-C."""
     (up, shown), *rest = [command for block in blocks() for command in block]
     server, printed = first_terminal(up)
     try:
