@@ -1,0 +1,3 @@
+//! leela-http(8): the REST API.
+
+fn main() {}
