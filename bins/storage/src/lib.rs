@@ -1,0 +1,8 @@
+//! leela-storage(8): every event, state and note is kept, and read back by name, pattern and tag.
+
+pub mod block;
+pub mod files;
+pub mod log;
+pub mod sealed;
+#[doc(hidden)]
+pub mod testing;

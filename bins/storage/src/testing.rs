@@ -1,0 +1,1 @@
+//! For tests: files that lose what is not synced, or fail.
