@@ -1,4 +1,4 @@
-//! What travels: metrics from inputs to the timeline; events and notes from there to consumers.
+//! What travels: metrics from inputs to the timeline; events, states and notes from there to consumers.
 
 use crate::time::Time;
 use crate::value::Value;
@@ -69,6 +69,26 @@ pub struct Event<'a> {
     pub time: Time,
     /// The value; pipelines may make it NaN or infinite, the timeline never does.
     pub value: f64,
+}
+
+/// What can be merged: over time, over series, over hosts. Whoever keeps it or hands it on need not know what it means.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct State<'a> {
+    /// A key, as in [`Metric::key`].
+    pub key: &'a [u8],
+    /// The end of its window.
+    pub time: Time,
+    /// How long its window is, in nanoseconds.
+    pub window_ns: u64,
+    /// What its bytes are; the publisher's code.
+    pub kind: u8,
+    /// At most [`State::BYTES_MAX`].
+    pub bytes: &'a [u8],
+}
+
+impl State<'_> {
+    /// The longest state, in bytes.
+    pub const BYTES_MAX: usize = 24 * 1024;
 }
 
 /// An annotation: JSON of at most [`Note::JSON_BYTES_MAX`].

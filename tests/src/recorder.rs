@@ -99,7 +99,7 @@ impl Tally {
                     self.keep(note.key, 0.0, note.time, note.json);
                 }
             }
-            Content::Metrics => panic!("a consumer gets no metrics"),
+            other => panic!("the consumer asked for no {}", other.word()),
         }
     }
 

@@ -97,7 +97,7 @@ fn lines(databus: &UnixDatagram, count: usize) -> Vec<String> {
                 let note = note.unwrap();
                 format!("note {} {} {}", text(note.key), note.time.ns(), text(note.json))
             })),
-            Content::Events => panic!("an input sends no events"),
+            other => panic!("an input sends no {}", other.word()),
         }
     }
     lines

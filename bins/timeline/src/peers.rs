@@ -3,7 +3,7 @@
 use common::wire::{Content, VERSION};
 use sockets::peer::Wants;
 
-/// The words behind a registration's path: contents (`events`, `notes`), `text`, `durable`, and the wire version
+/// The words behind a registration's path: contents (`events`, `states`, `notes`), `text`, `durable`, and the wire version
 /// (`v1`). A bare path wants events. `None` where a word is not known.
 pub fn wants(words: &str) -> Option<Wants> {
     let mut wants = Wants { contents: 0, text: false, durable: false, fixed: false };
@@ -22,7 +22,7 @@ pub fn wants(words: &str) -> Option<Wants> {
 }
 
 fn content(word: &str) -> Option<Content> {
-    [Content::Events, Content::Notes].into_iter().find(|content| content.word() == word)
+    [Content::Events, Content::States, Content::Notes].into_iter().find(|content| content.word() == word)
 }
 
 #[cfg(test)]
@@ -39,6 +39,8 @@ mod tests {
             ("events notes durable", Some(Wants { contents: 1 << 2 | 1 << 4, durable: true, ..events })),
             ("text", Some(Wants { text: true, ..events })),
             ("notes", Some(Wants { contents: 1 << 4, ..events })),
+            ("events states notes", Some(Wants { contents: 1 << 2 | 1 << 3 | 1 << 4, ..events })),
+            ("runs", None),
             ("metrics", None),
             ("v2", None),
             ("everything", None),

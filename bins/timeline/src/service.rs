@@ -297,7 +297,9 @@ impl Service {
                     }
                 }
             }
-            Content::Events => counters.unreadable.add(DatagramRefusal::Content),
+            Content::Events | Content::States | Content::Runs | Content::Series | Content::Words => {
+                counters.unreadable.add(DatagramRefusal::Content);
+            }
         }
         Ok(datagram.len() as u64)
     }

@@ -1,8 +1,9 @@
 //! A datagram in the making.
 
-use super::{Content, DATAGRAM_BYTES_MAX, HEADER_BYTES, Header};
+use super::{Content, DATAGRAM_BYTES_MAX, Extent, HEADER_BYTES, Header, Word};
 use crate::key::KEY_BYTES_MAX;
-use crate::metric::{Event, Metric, Note};
+use crate::metric::{Event, Metric, Note, State};
+use crate::time::Time;
 use crate::value::Value;
 
 /// Records of one content, to be sealed with a source and a number and sent as one datagram. One allocation,
@@ -26,9 +27,19 @@ const METRIC_BYTES: usize = 2 + 1 + 8 + 8;
 const EVENT_BYTES: usize = 2 + 8 + 8;
 /// Bytes of a note's record before its key.
 const NOTE_BYTES: usize = 2 + 8 + 2;
+/// Bytes of a state's record before its key.
+const STATE_BYTES: usize = 2 + 8 + 8 + 1 + 2;
+/// Bytes of a run's record before its key, and of each point behind it.
+const RUN_BYTES: usize = 2 + 2 + 2;
+const POINT_BYTES: usize = 8 + 8;
+/// Bytes of an extent's record before its key.
+const EXTENT_BYTES: usize = 2 + 8 + 8 + 8;
+/// Bytes of a word's record before the word.
+const WORD_BYTES: usize = 2 + 8;
 
 // Any one record fits into an empty datagram.
 const _: () = assert!(HEADER_BYTES + NOTE_BYTES + KEY_BYTES_MAX + Note::JSON_BYTES_MAX <= DATAGRAM_BYTES_MAX);
+const _: () = assert!(HEADER_BYTES + STATE_BYTES + KEY_BYTES_MAX + State::BYTES_MAX <= DATAGRAM_BYTES_MAX);
 
 impl Batch {
     /// An empty batch.
@@ -96,6 +107,70 @@ impl Batch {
         head[2..10].copy_from_slice(&note.time.ns().to_le_bytes());
         head[10..].copy_from_slice(&(note.key.len() as u16).to_le_bytes());
         self.record([&head, note.key, note.json])
+    }
+
+    /// Adds a state. Its key is at most [`KEY_BYTES_MAX`] bytes, its own ones at most [`State::BYTES_MAX`].
+    pub fn state(&mut self, state: &State<'_>) -> Result<(), Full> {
+        debug_assert_eq!(self.content, Content::States);
+        let mut head = [0; STATE_BYTES];
+        head[..2]
+            .copy_from_slice(&((STATE_BYTES - 2 + state.key.len() + state.bytes.len()) as u16).to_le_bytes());
+        head[2..10].copy_from_slice(&state.time.ns().to_le_bytes());
+        head[10..18].copy_from_slice(&state.window_ns.to_le_bytes());
+        head[18] = state.kind;
+        head[19..].copy_from_slice(&(state.key.len() as u16).to_le_bytes());
+        self.record([&head, state.key, state.bytes])
+    }
+
+    /// Adds the first of these points, as many as there is room for, as one run, and says how many that were.
+    /// The key is at most [`KEY_BYTES_MAX`] bytes.
+    #[must_use = "the points behind them were not taken"]
+    pub fn run(&mut self, key: &[u8], points: impl ExactSizeIterator<Item = (Time, f64)> + Clone) -> usize {
+        debug_assert_eq!(self.content, Content::Runs);
+        let room = (DATAGRAM_BYTES_MAX - self.length).saturating_sub(RUN_BYTES + key.len());
+        let count = (room / POINT_BYTES).min(points.len());
+        if count == 0 {
+            return 0;
+        }
+        let mut head = [0; RUN_BYTES];
+        let length = RUN_BYTES - 2 + key.len() + count * POINT_BYTES;
+        head[..2].copy_from_slice(&(length as u16).to_le_bytes());
+        head[2..4].copy_from_slice(&(key.len() as u16).to_le_bytes());
+        head[4..].copy_from_slice(&(count as u16).to_le_bytes());
+        let start = self.length + RUN_BYTES + key.len();
+        // The points are written in place, behind what `record` puts before them.
+        let (times, values) = self.bytes[start..start + count * POINT_BYTES].split_at_mut(count * 8);
+        for (((time, value), time_bytes), value_bytes) in
+            points.zip(times.as_chunks_mut::<8>().0).zip(values.as_chunks_mut::<8>().0)
+        {
+            *time_bytes = time.ns().to_le_bytes();
+            *value_bytes = value.to_bits().to_le_bytes();
+        }
+        if self.record([&head, key, &[]]).is_err() {
+            return 0;
+        }
+        self.length += count * POINT_BYTES;
+        count
+    }
+
+    /// Adds how far a series reaches. Its key is at most [`KEY_BYTES_MAX`] bytes.
+    pub fn extent(&mut self, extent: &Extent<'_>) -> Result<(), Full> {
+        debug_assert_eq!(self.content, Content::Series);
+        let mut head = [0; EXTENT_BYTES];
+        head[..2].copy_from_slice(&((EXTENT_BYTES - 2 + extent.key.len()) as u16).to_le_bytes());
+        head[2..10].copy_from_slice(&extent.first.ns().to_le_bytes());
+        head[10..18].copy_from_slice(&extent.last.ns().to_le_bytes());
+        head[18..].copy_from_slice(&extent.points.to_le_bytes());
+        self.record([&head, extent.key, &[]])
+    }
+
+    /// Adds a word; it is at most [`KEY_BYTES_MAX`] bytes.
+    pub fn word(&mut self, word: &Word<'_>) -> Result<(), Full> {
+        debug_assert_eq!(self.content, Content::Words);
+        let mut head = [0; WORD_BYTES];
+        head[..2].copy_from_slice(&((WORD_BYTES - 2 + word.word.len()) as u16).to_le_bytes());
+        head[2..].copy_from_slice(&word.series.to_le_bytes());
+        self.record([&head, word.word, &[]])
     }
 
     /// The datagram, headed by `source` and the number of its first record.

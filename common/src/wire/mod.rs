@@ -16,17 +16,35 @@
 //! │ length   │ time_ns  │ value    │ key     │ │ length   │ time_ns  │ key_length │ key      │ json │
 //! │ u16      │ i64      │ f64      │ rest    │ │ u16      │ i64      │ u16        │          │ rest │
 //! └──────────┴──────────┴──────────┴─────────┘ └──────────┴──────────┴────────────┴──────────┴──────┘
+//! content 3, states
+//! ┌──────────┬──────────┬───────────┬─────────┬────────────┬──────────┬─────────┐  kind, bytes: of whoever publishes
+//! │ length   │ time_ns  │ window_ns │ kind    │ key_length │ key      │ bytes   │  the state; the others pass them on
+//! │ u16      │ i64      │ u64       │ u8      │ u16        │          │ rest    │
+//! └──────────┴──────────┴───────────┴─────────┴────────────┴──────────┴─────────┘
+//! content 5, runs: points of one series
+//! ┌──────────┬────────────┬──────────┬──────────┬─────────────────┬─────────────────┐
+//! │ length   │ key_length │ count    │ key      │ count x time_ns │ count x value   │
+//! │ u16      │ u16        │ u16      │          │ i64             │ f64             │
+//! └──────────┴────────────┴──────────┴──────────┴─────────────────┴─────────────────┘
+//! content 6, series                                       content 7, words: tags or their values
+//! ┌──────────┬──────────┬──────────┬──────────┬─────────┐ ┌──────────┬──────────┬─────────┐
+//! │ length   │ first_ns │ last_ns  │ points   │ key     │ │ length   │ series   │ word    │
+//! │ u16      │ i64      │ i64      │ u64      │ rest    │ │ u16      │ u64      │ rest    │
+//! └──────────┴──────────┴──────────┴──────────┴─────────┘ └──────────┴──────────┴─────────┘
 //! ```
 //! `length` counts the bytes behind it. `source` is drawn once by each sender and kept in its books; 0 is an
 //! unnumbered one-off. `first` is the number of the first record in the source's stream of that content, so
-//! that a receiver sees by subtraction what it did not get. Contents 3 (states) and 5 (runs), and metric kinds
-//! 6 to 8, are kept free. Readers take version [`VERSION`] and the one before it; the first version has none.
+//! that a receiver sees by subtraction what it did not get. Contents 1 to 4 travel from process to process
+//! ([`Content::TRAVELLING`]); 5 to 7 are answers of a query socket ([`crate::ask`]), from source 0. Metric kinds 6
+//! to 8 are kept free. Readers take version [`VERSION`] and the one before it; the first version has none.
 
 mod batch;
+mod found;
 mod records;
 
 pub use batch::{Batch, Full};
-pub use records::{Events, Metrics, Notes, RecordError};
+pub use found::{Extent, Run, Word};
+pub use records::{Events, Metrics, Notes, RecordError, Runs, Series, States, Words};
 
 use thiserror::Error;
 
@@ -49,30 +67,57 @@ pub enum Content {
     Metrics = 1,
     /// [`crate::metric::Event`]s.
     Events = 2,
+    /// [`crate::metric::State`]s.
+    States = 3,
     /// [`crate::metric::Note`]s.
     Notes = 4,
+    /// [`Run`]s.
+    Runs = 5,
+    /// [`Extent`]s.
+    Series = 6,
+    /// [`Word`]s.
+    Words = 7,
 }
 
 impl Content {
     /// Every content, in the order of its codes.
-    pub const ALL: [Content; 3] = [Content::Metrics, Content::Events, Content::Notes];
+    pub const ALL: [Content; 7] = [
+        Content::Metrics,
+        Content::Events,
+        Content::States,
+        Content::Notes,
+        Content::Runs,
+        Content::Series,
+        Content::Words,
+    ];
+
+    /// What processes send each other over databuses, numbered.
+    pub const TRAVELLING: [Content; 4] = [Content::Metrics, Content::Events, Content::States, Content::Notes];
 
     /// The content of a wire code.
     pub const fn from_code(code: u8) -> Option<Content> {
         match code {
             1 => Some(Content::Metrics),
             2 => Some(Content::Events),
+            3 => Some(Content::States),
             4 => Some(Content::Notes),
+            5 => Some(Content::Runs),
+            6 => Some(Content::Series),
+            7 => Some(Content::Words),
             _ => None,
         }
     }
 
-    /// The word for it: `metrics`, `events`, `notes`.
+    /// The word for it: `metrics`, `events`, `states`, `notes`, `runs`, `series`, `words`.
     pub const fn word(self) -> &'static str {
         match self {
             Content::Metrics => "metrics",
             Content::Events => "events",
+            Content::States => "states",
             Content::Notes => "notes",
+            Content::Runs => "runs",
+            Content::Series => "series",
+            Content::Words => "words",
         }
     }
 }
@@ -130,5 +175,21 @@ impl Header {
         head[4..8].copy_from_slice(&self.count.to_le_bytes());
         head[8..16].copy_from_slice(&self.source.to_le_bytes());
         head[16..24].copy_from_slice(&self.first.to_le_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_content_has_its_code_and_its_word() {
+        for (content, code) in Content::ALL.into_iter().zip(1..) {
+            assert_eq!((content as u8, Content::from_code(code)), (code, Some(content)));
+            let same = Content::ALL.into_iter().filter(|other| other.word() == content.word());
+            assert_eq!(same.count(), 1, "{content:?}");
+        }
+        assert_eq!((Content::from_code(0), Content::from_code(8)), (None, None));
+        assert_eq!(Content::TRAVELLING, Content::ALL[..4]);
     }
 }

@@ -2,7 +2,8 @@
 
 use thiserror::Error;
 
-use crate::metric::{Event, Kind, Metric, Note};
+use super::{Extent, Run, Word};
+use crate::metric::{Event, Kind, Metric, Note, State};
 use crate::time::Time;
 use crate::value::Value;
 
@@ -92,6 +93,22 @@ records!(
     /// The notes of a datagram.
     Notes, Note, note
 );
+records!(
+    /// The states of a datagram.
+    States, State, state
+);
+records!(
+    /// The runs of a datagram.
+    Runs, Run, run
+);
+records!(
+    /// How far the series of a datagram reach.
+    Series, Extent, extent
+);
+records!(
+    /// The words of a datagram.
+    Words, Word, word
+);
 
 #[inline]
 fn metric(record: &[u8]) -> Result<Metric<'_>, RecordError> {
@@ -124,10 +141,46 @@ fn note(record: &[u8]) -> Result<Note<'_>, RecordError> {
     Ok(Note { key, time, json })
 }
 
+fn state(record: &[u8]) -> Result<State<'_>, RecordError> {
+    let (time, rest) = time_and(record)?;
+    let (window_ns, rest) = rest.split_first_chunk().ok_or(RecordError::Length)?;
+    let (&kind, rest) = rest.split_first().ok_or(RecordError::Length)?;
+    let (length, rest) = rest.split_first_chunk().ok_or(RecordError::Length)?;
+    let (key, bytes) =
+        rest.split_at_checked(usize::from(u16::from_le_bytes(*length))).ok_or(RecordError::Length)?;
+    Ok(State { key, time, window_ns: u64::from_le_bytes(*window_ns), kind, bytes })
+}
+
+fn run(record: &[u8]) -> Result<Run<'_>, RecordError> {
+    let (length, rest) = record.split_first_chunk().ok_or(RecordError::Length)?;
+    let (count, rest) = rest.split_first_chunk().ok_or(RecordError::Length)?;
+    let (key, points) =
+        rest.split_at_checked(usize::from(u16::from_le_bytes(*length))).ok_or(RecordError::Length)?;
+    let (eights, []) = points.as_chunks::<8>() else { return Err(RecordError::Length) };
+    let count = usize::from(u16::from_le_bytes(*count));
+    if eights.len() != count * 2 {
+        return Err(RecordError::Length);
+    }
+    let (times, values) = eights.split_at(count);
+    Ok(Run { key, times, values })
+}
+
+fn extent(record: &[u8]) -> Result<Extent<'_>, RecordError> {
+    let (first, rest) = time_and(record)?;
+    let (last, rest) = time_and(rest)?;
+    let (points, key) = rest.split_first_chunk().ok_or(RecordError::Length)?;
+    Ok(Extent { key, first, last, points: u64::from_le_bytes(*points) })
+}
+
+fn word(record: &[u8]) -> Result<Word<'_>, RecordError> {
+    let (series, word) = record.split_first_chunk().ok_or(RecordError::Length)?;
+    Ok(Word { series: u64::from_le_bytes(*series), word })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{Batch, Content, Full, Header, HeaderError};
+    use crate::wire::{Batch, Content, Full, HEADER_BYTES, Header, HeaderError};
     use proptest::prelude::*;
 
     fn gauge(key: &str, value: Value) -> Metric<'_> {
@@ -169,6 +222,46 @@ mod tests {
         assert_eq!(batch.event(&event), Err(Full));
         let (header, records) = Header::read(batch.seal(1, 1)).unwrap();
         assert_eq!(Events::new(records, header.count).flatten().count(), fitting);
+    }
+
+    #[test]
+    fn a_run_is_parted_where_the_datagram_is_full() {
+        let points: Vec<(Time, f64)> =
+            (0..5000).map(|n| (Time::from_secs(n), if n == 7 { f64::NAN } else { n as f64 })).collect();
+        let mut batch = Batch::new(Content::Runs);
+        let mut got = Vec::new();
+        let mut sent = 0;
+        while sent < points.len() {
+            let taken = batch.run(b"web.load", points[sent..].iter().copied());
+            assert!(taken > 0, "an empty datagram takes some");
+            assert_eq!(
+                batch.run(b"web.load", points[..1].iter().copied()),
+                usize::from(sent + taken == 5000)
+            );
+            sent += taken;
+            let (header, records) = Header::read(batch.seal(0, 0)).unwrap();
+            let run = Runs::new(records, header.count).next().unwrap().unwrap();
+            assert_eq!((run.key, run.len(), run.is_empty()), (&b"web.load"[..], taken, false));
+            got.extend(run.points().map(|(time, value)| (time, value.to_bits())));
+            batch.clear();
+        }
+        let want: Vec<_> = points.iter().map(|(time, value)| (*time, value.to_bits())).collect();
+        assert_eq!(got, want);
+        assert_eq!(batch.run(b"none", std::iter::empty()), 0);
+        assert!(batch.is_empty());
+    }
+
+    #[test]
+    fn a_run_whose_count_is_not_its_length_costs_only_itself() {
+        let mut batch = Batch::new(Content::Runs);
+        for _ in 0..2 {
+            assert_eq!(batch.run(b"a", [(Time::from_ns(1), 2.0)].into_iter()), 1);
+        }
+        let mut datagram = batch.seal(0, 0).to_vec();
+        datagram[HEADER_BYTES + 4] = 2;
+        let got: Vec<_> =
+            Runs::new(&datagram[HEADER_BYTES..], 2).map(|run| run.map(|run| run.len())).collect();
+        assert_eq!(got, [Err(RecordError::Length), Ok(1)]);
     }
 
     #[test]
@@ -215,11 +308,45 @@ mod tests {
         }
 
         #[test]
+        fn states_and_answers_come_back(
+            key in "[ -~é]{1,40}", bytes: Vec<u8>, ns: i64, window_ns: u64, kind: u8, points: Vec<(i64, u64)>,
+        ) {
+            let (key, time) = (key.as_bytes(), Time::from_ns(ns));
+            let mut states = Batch::new(Content::States);
+            let state = State { key, time, window_ns, kind, bytes: &bytes };
+            prop_assert_eq!(states.state(&state), Ok(()));
+            prop_assert_eq!(States::new(&states.seal(1, 2)[24..], 1).collect::<Vec<_>>(), vec![Ok(state)]);
+            let mut series = Batch::new(Content::Series);
+            let extent = Extent { key, first: time, last: Time::from_ns(!ns), points: window_ns };
+            prop_assert_eq!(series.extent(&extent), Ok(()));
+            prop_assert_eq!(Series::new(&series.seal(0, 0)[24..], 1).collect::<Vec<_>>(), vec![Ok(extent)]);
+            let mut words = Batch::new(Content::Words);
+            let word = Word { series: window_ns, word: key };
+            prop_assert_eq!(words.word(&word), Ok(()));
+            prop_assert_eq!(Words::new(&words.seal(0, 0)[24..], 1).collect::<Vec<_>>(), vec![Ok(word)]);
+            let mut runs = Batch::new(Content::Runs);
+            let sent = points.iter().map(|&(ns, bits)| (Time::from_ns(ns), f64::from_bits(bits)));
+            prop_assert_eq!(runs.run(key, sent), points.len());
+            let count = runs.count();
+            let got: Vec<_> = Runs::new(&runs.seal(0, 0)[24..], count)
+                .flatten()
+                .flat_map(|run| run.points())
+                .map(|(time, value)| (time.ns(), value.to_bits()))
+                .collect();
+            prop_assert_eq!(got, points);
+        }
+
+        #[test]
         fn decode_takes_any_bytes(bytes: Vec<u8>, count in 0u32..40) {
             let _ = Header::read(&bytes);
             prop_assert!(Metrics::new(&bytes, count).count() <= count as usize);
             prop_assert!(Events::new(&bytes, count).count() <= count as usize);
             prop_assert!(Notes::new(&bytes, count).count() <= count as usize);
+            prop_assert!(States::new(&bytes, count).count() <= count as usize);
+            prop_assert!(Series::new(&bytes, count).count() <= count as usize);
+            prop_assert!(Words::new(&bytes, count).count() <= count as usize);
+            let points = Runs::new(&bytes, count).flatten().map(|run| run.points().count());
+            prop_assert!(points.sum::<usize>() * 16 <= bytes.len());
         }
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Instant;
 
 use common::books::{Books, Slots};
-use common::metric::{Event, Metric, Note};
+use common::metric::{Event, Metric, Note, State};
 use common::runtime_dir::RuntimeDir;
 use common::size::Size;
 use common::text;
@@ -33,7 +33,7 @@ pub enum OutputError {
 pub struct Output {
     sender: Sender,
     source: u64,
-    batches: [Batch; Content::ALL.len()],
+    batches: [Batch; Content::TRAVELLING.len()],
     /// Records that no peer wanted: they have a number and go nowhere.
     unwanted: u64,
     appended: bool,
@@ -51,7 +51,7 @@ impl Output {
     ) -> Result<Output, OutputError> {
         let ring = Ring::open(&runtime_dir.ring(process), ring.bytes(), books.source(), &books.carried())?;
         let sender = Sender::new(ring, registry, first_token, render)?;
-        let batches = Content::ALL.map(Batch::new);
+        let batches = Content::TRAVELLING.map(Batch::new);
         Ok(Output { sender, source: books.source(), batches, unwanted: 0, appended: false })
     }
 
@@ -85,6 +85,11 @@ impl Output {
     /// Takes a note.
     pub fn note(&mut self, note: &Note<'_>) {
         self.push(Content::Notes, |batch| batch.note(note));
+    }
+
+    /// Takes a state.
+    pub fn state(&mut self, state: &State<'_>) {
+        self.push(Content::States, |batch| batch.state(state));
     }
 
     /// Commits all that was taken together with the books, and sends it. `seal` may add to what is carried.
@@ -191,12 +196,9 @@ impl Output {
     }
 }
 
+/// The place of a travelling content's batch: [`Content::TRAVELLING`] are the codes from 1 on.
 const fn place_of(content: Content) -> usize {
-    match content {
-        Content::Metrics => 0,
-        Content::Events => 1,
-        Content::Notes => 2,
-    }
+    content as usize - 1
 }
 
 /// A binary datagram as Leela's text, in datagrams of their own size, for peers that asked for text.
@@ -221,6 +223,8 @@ fn render(datagram: &[u8], texts: &mut Vec<Vec<u8>>) {
         Content::Notes => Notes::new(records, header.count)
             .flatten()
             .for_each(|note| put(&|text| text::write_note(text, &note))),
+        // States have no text form; the others do not travel.
+        Content::States | Content::Runs | Content::Series | Content::Words => {}
     }
     if !text.is_empty() {
         texts.push(text);

@@ -214,7 +214,7 @@ impl Receiver {
                         add(event.key, event.value as u64);
                     }
                 }
-                Content::Notes => {}
+                _ => {}
             }
             report.missing += missing;
             if report.last_ns > 0 {

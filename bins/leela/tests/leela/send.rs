@@ -32,7 +32,7 @@ fn next(databus: &UnixDatagram) -> Vec<String> {
             text::write_note(&mut out, &note.unwrap());
             out.push(b'\n');
         }),
-        Content::Events => panic!("the timeline takes no events"),
+        other => panic!("the timeline takes no {}", other.word()),
     }
     String::from_utf8(out).unwrap().lines().map(str::to_owned).collect()
 }
