@@ -173,6 +173,24 @@ impl Batch {
         self.record([&head, word.word, &[]])
     }
 
+    /// Adds all records of a batch of the same content, or none of them.
+    pub fn append(&mut self, other: &Batch) -> Result<(), Full> {
+        debug_assert_eq!(self.content, other.content);
+        let records = &other.bytes[HEADER_BYTES..other.length];
+        let Some(room) = self.bytes.get_mut(self.length..self.length + records.len()) else {
+            return Err(Full);
+        };
+        room.copy_from_slice(records);
+        self.length += records.len();
+        self.count += other.count;
+        Ok(())
+    }
+
+    /// Bytes of its records.
+    pub fn len(&self) -> usize {
+        self.length - HEADER_BYTES
+    }
+
     /// The datagram, headed by `source` and the number of its first record.
     pub fn seal(&mut self, source: u64, first: u64) -> &[u8] {
         let header = Header { content: self.content, count: self.count, source, first };

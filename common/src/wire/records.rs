@@ -188,6 +188,20 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_takes_all_of_another_or_nothing() {
+        let mut all = Batch::new(Content::Metrics);
+        let mut few = Batch::new(Content::Metrics);
+        assert_eq!(few.metric(&gauge("foo", Value::U64(1))), Ok(()));
+        assert_eq!(few.metric(&gauge("bar", Value::U64(2))), Ok(()));
+        while all.append(&few) == Ok(()) {}
+        let (count, length) = (all.count(), all.len());
+        assert_eq!((all.append(&few), all.count(), all.len()), (Err(Full), count, length));
+        let sealed = all.seal(1, 2);
+        let records = Metrics::new(&sealed[24..], count).flatten();
+        assert!(records.map(|metric| metric.key).eq([&b"foo"[..], b"bar"].repeat(count as usize / 2)));
+    }
+
+    #[test]
     fn metrics_come_back_as_they_went() {
         let sent = [
             gauge("foo;a=b", Value::F64(0.5)),

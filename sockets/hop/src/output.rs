@@ -92,6 +92,11 @@ impl Output {
         self.push(Content::States, |batch| batch.state(state));
     }
 
+    /// Takes all records of a batch that was filled elsewhere.
+    pub fn batch(&mut self, batch: &Batch) {
+        self.push(batch.content(), |own| own.append(batch));
+    }
+
     /// Commits all that was taken together with the books, and sends it. `seal` may add to what is carried.
     pub fn commit<C: Slots + Default>(
         &mut self,
