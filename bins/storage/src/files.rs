@@ -37,6 +37,10 @@ pub trait Files: Debug + Send + Sync {
 
     /// Bytes that are free for this user in the file system of `directory`.
     fn free_bytes(&self, directory: &Path) -> io::Result<u64>;
+
+    /// The id of the machine's boot: after another one, what was not synced may be gone. Zeros where the system
+    /// has none.
+    fn boot_id(&self) -> [u8; 16];
 }
 
 /// An open file. Reads and writes have their own offsets, so one can be shared by threads.
@@ -141,6 +145,12 @@ impl Files for Disk {
     fn free_bytes(&self, directory: &Path) -> io::Result<u64> {
         let is = nix::sys::statvfs::statvfs(directory)?;
         Ok(is.blocks_available().saturating_mul(is.fragment_size()))
+    }
+
+    fn boot_id(&self) -> [u8; 16] {
+        let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
+        u128::from_str_radix(&digits, 16).unwrap_or(0).to_be_bytes()
     }
 }
 

@@ -1,18 +1,59 @@
-//! The write-ahead log: received datagrams, verbatim.
+//! The write-ahead log: received datagrams, verbatim, so that what was counted received outlives the process, and
+//! but for one second the machine's power.
+//!
+//! ```text
+//! segment `<first, 16 hexadecimal digits>.log`: head, then entries; numbers are little-endian
+//! ┌────────────┬─────────┬─────────┬──────────┬──────────┬──────────┬─────────┐
+//! │ magic      │ version │ crc     │ boot     │ sequence │ first    │ entries │
+//! │ "LeelaLog" │ u32 = 1 │ u32     │ 16 bytes │ u64      │ u64      │ ...     │
+//! └────────────┴─────────┴─────────┴──────────┴──────────┴──────────┴─────────┘
+//! entry
+//! ┌──────────┬──────┬────────┬──────┬─────────┐  kind 1: the payload is a datagram
+//! │ mark     │ kind │ length │ crc  │ payload │  kind 2: a sync mark, `number u64 | time_ns i64`: the last
+//! │ a7 4c 67 │ u8   │ u32    │ u32  │         │          event that was taken when the sync began
+//! └──────────┴──────┴────────┴──────┴─────────┘
+//! ```
+//! `boot` is the kernel's id of the boot in which the segment was written, `sequence` counts segments, so that a
+//! missing one is seen, `first` is the [`Position`] of the first entry. The head's checksum is over all of the
+//! head but itself; an entry's over its position, its first eight bytes and its payload, so that an old entry, or
+//! one in a datagram's payload, is never taken for one of this place. Checksums are CRC-32 (IEEE). Damage is passed
+//! over to the next place where mark and checksum hold. Other kinds are skipped. Readers take version
+//! [`VERSION`] and the one before it; the first version has none.
+//!
+//! Each opening begins a new segment, well behind all positions that were ever handed out: after a power cut those
+//! of what was lost are not used again for something else, and nothing is ever written behind a torn end.
+
+mod replay;
+mod segment;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use common::time::Time;
 use thiserror::Error;
 
-use crate::files::SharedFiles;
+use crate::files::{File, SharedFiles};
+use segment::{HEAD_BYTES, Head, Kind, Place};
+
+pub use replay::{Damage, Entry, Replay, Report};
+pub use segment::VERSION;
 
 /// The longest datagram that can be logged, in bytes.
 pub const DATAGRAM_BYTES_MAX: usize = 1 << 16;
 
+/// A segment is followed by the next one when it has so many bytes.
+pub const SEGMENT_BYTES: u64 = 16 << 20;
+
+/// How far apart the positions of two openings are at least: more than can wait for the disk.
+const OPENING: u64 = 1 << 36;
+
 /// A place in the log, in bytes since the log was begun; it only grows, also over restarts, and no place is used
-/// twice. That of a datagram is where it ends, so all datagrams up to and with it are "before it".
+/// twice. That of a datagram is where it ends, so all datagrams up to and with it are "before it". Positions of
+/// different openings lie far apart: they are compared, not subtracted.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Position(pub u64);
 
@@ -27,46 +68,151 @@ pub struct Mark {
 
 /// Why the log cannot go on.
 #[derive(Debug, Error)]
-pub enum LogError {
-    /// A file or directory.
-    #[error("{what} {path}")]
-    File {
-        /// What was being done.
-        what: &'static str,
-        /// To which file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+#[error("{what} {path}")]
+pub struct LogError {
+    /// What was being done.
+    pub what: &'static str,
+    /// To which file or directory.
+    pub path: PathBuf,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+impl LogError {
+    /// Says what was being done when the system refused.
+    fn doing(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LogError {
+        move |source| LogError { what, path: path.to_owned(), source }
+    }
 }
 
 /// The log, as its one writer has it.
 #[derive(Debug)]
-pub struct Log {}
+pub struct Log {
+    files: SharedFiles,
+    directory: PathBuf,
+    /// Complete segments, the oldest first.
+    old: Vec<Place>,
+    /// The one that is written; none before the first commit, and after an error that left it in doubt.
+    current: Option<Current>,
+    /// Behind all that is committed.
+    end: u64,
+    /// The sequence of the next segment.
+    sequence: u64,
+    /// Entries that wait for [`Log::commit`].
+    staged: Vec<u8>,
+    /// Something was committed since the last mark.
+    is_unmarked: bool,
+    /// Former `current`s that may not be durable, each with the sync that was the first to take it along.
+    unsynced: Vec<(Arc<dyn File>, Option<u64>)>,
+    /// A name was made that may not be durable.
+    is_name_unsynced: bool,
+    begun: u64,
+    syncs: Arc<Syncs>,
+}
+
+#[derive(Debug)]
+struct Current {
+    place: Place,
+    file: Arc<dyn File>,
+}
+
+/// What syncs say back to the log.
+#[derive(Debug, Default)]
+struct Syncs {
+    /// The last one that was finished.
+    done: AtomicU64,
+    /// One failed: what the current segment holds is in doubt.
+    has_failed: AtomicBool,
+}
 
 impl Log {
     /// Opens the log in `directory`, which is made if need be. What is before `acknowledged` is not replayed, and
-    /// no position before it is handed out. Nothing is read but the names and heads of the segments; the replay
-    /// may go on while the log is written.
+    /// no position before it is handed out. Of the segments only names and lengths are read; nothing is written
+    /// before the first commit. The replay may go on while the log is written.
     pub fn open(
         files: SharedFiles,
         directory: &Path,
         acknowledged: Position,
     ) -> Result<(Log, Replay), LogError> {
-        let (_, _, _) = (files, directory, acknowledged);
-        Ok((Log {}, Replay {}))
+        files.make_dir(directory).map_err(LogError::doing("making", directory))?;
+        let names = files.list(directory).map_err(LogError::doing("listing", directory))?;
+        let mut old = Vec::new();
+        let mut end = acknowledged.0;
+        for name in names {
+            let Some(first) = segment::first(&name) else { continue };
+            let path = directory.join(name);
+            let file = files.open(&path).map_err(LogError::doing("opening", &path))?;
+            let bytes = file.len().map_err(LogError::doing("measuring", &path))?;
+            let place = Place { path, first, bytes };
+            end = end.max(place.end());
+            old.push(place);
+        }
+        let replay = Replay::new(files.clone(), old.clone(), acknowledged);
+        let log = Log {
+            sequence: replay.last_sequence().map_or(1, |last| last + 1),
+            files,
+            directory: directory.to_owned(),
+            old,
+            current: None,
+            end: (end / OPENING + 1) * OPENING,
+            staged: Vec::new(),
+            is_unmarked: false,
+            unsynced: Vec::new(),
+            is_name_unsynced: false,
+            begun: 0,
+            syncs: Arc::default(),
+        };
+        Ok((log, replay))
     }
 
     /// Adds a datagram of at most [`DATAGRAM_BYTES_MAX`] to the next [`Log::commit`]; the position after it.
     pub fn stage(&mut self, datagram: &[u8]) -> Position {
-        let _ = datagram;
-        Position(0)
+        assert!(datagram.len() <= DATAGRAM_BYTES_MAX, "a datagram has at most {DATAGRAM_BYTES_MAX} bytes");
+        self.stage_entry(Kind::Datagram, datagram)
+    }
+
+    fn stage_entry(&mut self, kind: Kind, payload: &[u8]) -> Position {
+        let position = self.end + self.staged.len() as u64;
+        segment::write_entry(position, kind, payload, &mut self.staged);
+        Position(self.end + self.staged.len() as u64)
     }
 
     /// Writes what was staged, with one write: after it, kill -9 loses nothing of it. After an error nothing of
     /// it is in the log, and its positions will be used for others.
     pub fn commit(&mut self) -> Result<Position, LogError> {
-        Ok(Position(0))
+        if self.staged.is_empty() {
+            return Ok(Position(self.end));
+        }
+        let written = self.write_staged();
+        self.staged.clear();
+        // After a burst the buffer does not stay as large as the burst was.
+        self.staged.shrink_to(1 << 20);
+        self.is_unmarked |= written.is_ok();
+        written
+    }
+
+    fn write_staged(&mut self) -> Result<Position, LogError> {
+        if self.syncs.has_failed.swap(false, Ordering::Relaxed) {
+            self.leave_current();
+        }
+        if self.current.as_ref().is_none_or(|current| current.place.bytes >= SEGMENT_BYTES) {
+            self.leave_current();
+            self.current = Some(self.begin_segment()?);
+        }
+        let current = self.current.as_mut().expect("it was begun above");
+        let Place { path, bytes, .. } = &mut current.place;
+        if let Err(err) = current.file.write_at(*bytes, &self.staged) {
+            // A part may be there. Where even that cannot be cut off, the next segment begins at its position,
+            // and a replay reads this one only up to there.
+            let failed = LogError::doing("writing", path)(err);
+            if current.file.set_len(*bytes).is_err() {
+                self.leave_current();
+            }
+            return Err(failed);
+        }
+        *bytes += self.staged.len() as u64;
+        self.end += self.staged.len() as u64;
+        Ok(Position(self.end))
     }
 
     /// [`Log::stage`] and [`Log::commit`] of one datagram.
@@ -75,101 +221,127 @@ impl Log {
         self.commit()
     }
 
+    fn leave_current(&mut self) {
+        let Some(Current { place, file }) = self.current.take() else { return };
+        if place.bytes <= HEAD_BYTES as u64 {
+            // Its name is the next one's.
+            let _ = self.files.remove(&place.path);
+            return;
+        }
+        self.unsynced.push((file, None));
+        self.old.push(place);
+    }
+
+    fn begin_segment(&mut self) -> Result<Current, LogError> {
+        let path = self.directory.join(segment::name(self.end));
+        let head = Head { boot: self.files.boot_id(), sequence: self.sequence, first: self.end };
+        let file = self.files.create(&path).map_err(LogError::doing("making", &path))?;
+        if let Err(err) = file.write_at(0, &head.to_bytes()) {
+            let _ = self.files.remove(&path);
+            return Err(LogError::doing("writing", &path)(err));
+        }
+        self.sequence += 1;
+        self.is_name_unsynced = true;
+        let place = Place { path, first: self.end, bytes: HEAD_BYTES as u64 };
+        Ok(Current { place, file })
+    }
+
     /// Makes all that is committed durable; returns its end.
     pub fn sync(&mut self, last: Mark) -> Result<Position, LogError> {
         self.begin_sync(last)?.finish()
     }
 
     /// The first half of [`Log::sync`], which does not wait for the disk: the second may be done by another
-    /// thread, while this one goes on.
+    /// thread, while this one goes on. What is staged is committed with it.
     pub fn begin_sync(&mut self, last: Mark) -> Result<Syncing, LogError> {
-        let _ = last;
-        Ok(Syncing {})
+        self.commit()?;
+        if self.is_unmarked {
+            let mut payload = [0; segment::MARK_BYTES];
+            payload[..8].copy_from_slice(&last.number.to_le_bytes());
+            payload[8..].copy_from_slice(&last.time.ns().to_le_bytes());
+            self.stage_entry(Kind::Sync, &payload);
+            self.commit()?;
+            self.is_unmarked = false;
+        }
+        self.begun += 1;
+        let done = self.syncs.done.load(Ordering::Relaxed);
+        self.unsynced.retain(|(_, with)| with.is_none_or(|with| with > done));
+        for (_, with) in &mut self.unsynced {
+            with.get_or_insert(self.begun);
+        }
+        let mut all: Vec<Arc<dyn File>> = self.unsynced.iter().map(|(file, _)| file.clone()).collect();
+        all.extend(self.current.as_ref().map(|current| current.file.clone()));
+        Ok(Syncing {
+            number: self.begun,
+            end: Position(self.end),
+            files: self.files.clone(),
+            unsynced: all,
+            directory: self.directory.clone(),
+            is_name_unsynced: std::mem::take(&mut self.is_name_unsynced),
+            syncs: self.syncs.clone(),
+        })
     }
 
     /// Removes the segments that end before `acknowledged`.
     pub fn cut(&mut self, acknowledged: Position) -> Result<(), LogError> {
-        let _ = acknowledged;
+        // One that is written no more, though nothing followed it yet, goes too.
+        let is_over = |current: &mut Current| {
+            current.place.bytes >= SEGMENT_BYTES && current.place.end() <= acknowledged.0
+        };
+        if self.current.as_mut().is_some_and(is_over) {
+            self.leave_current();
+        }
+        while let Some(oldest) = self.old.first() {
+            if oldest.end() > acknowledged.0 {
+                break;
+            }
+            match self.files.remove(&oldest.path) {
+                Err(err) if err.kind() != io::ErrorKind::NotFound => {
+                    return Err(LogError::doing("removing", &oldest.path)(err));
+                }
+                _ => self.old.remove(0),
+            };
+        }
         Ok(())
     }
 
     /// Behind all that is committed.
     pub fn end(&self) -> Position {
-        Position(0)
+        Position(self.end)
     }
 
     /// Bytes on the disk.
     pub fn bytes(&self) -> u64 {
-        0
+        let current = self.current.iter().map(|current| &current.place);
+        self.old.iter().chain(current).map(|place| place.bytes).sum()
     }
 }
 
 /// A sync that was begun.
 #[must_use = "nothing is durable before it is finished"]
 #[derive(Debug)]
-pub struct Syncing {}
+pub struct Syncing {
+    number: u64,
+    end: Position,
+    files: SharedFiles,
+    unsynced: Vec<Arc<dyn File>>,
+    directory: PathBuf,
+    is_name_unsynced: bool,
+    syncs: Arc<Syncs>,
+}
 
 impl Syncing {
-    /// Waits for the disk; returns the end of what is durable now.
+    /// Waits for the disk; returns the end of what is durable now. Syncs are finished in the order in which they
+    /// were begun. After an error the log goes on in a new segment, because of the old one it is never again
+    /// known what the disk has.
     pub fn finish(self) -> Result<Position, LogError> {
-        Ok(Position(0))
-    }
-}
-
-/// A datagram out of the log.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Entry<'a> {
-    /// Behind it.
-    pub position: Position,
-    /// As it was received.
-    pub datagram: &'a [u8],
-}
-
-/// Where bytes of the log could not be read.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Damage {
-    /// In which segment.
-    pub path: PathBuf,
-    /// From which byte of the file on.
-    pub offset: u64,
-    /// How many bytes.
-    pub bytes: u64,
-}
-
-/// What a replay found.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Report {
-    /// Datagrams handed out.
-    pub entries: u64,
-    /// The machine was started anew since the log was last written: what was not synced may be missing.
-    pub boot_changed: bool,
-    /// What had been taken at the last sync, and where.
-    pub last_sync: Option<(Position, Mark)>,
-    /// The end was torn off: where, and how many bytes of it were passed over.
-    pub torn: Option<Damage>,
-    /// Damage before what is known to have been synced or before the end; the first [`Report::DAMAGES_MAX`].
-    pub damages: Vec<Damage>,
-    /// Bytes of all damages.
-    pub damaged_bytes: u64,
-}
-
-impl Report {
-    /// More damages are only summed up.
-    pub const DAMAGES_MAX: usize = 64;
-}
-
-/// What the log held when it was opened, in order.
-#[derive(Debug)]
-pub struct Replay {}
-
-impl Replay {
-    /// The next datagram; `None` at the end.
-    pub fn next_entry(&mut self) -> Option<Entry<'_>> {
-        None
-    }
-
-    /// What was found; complete after [`Replay::next_entry`] gave `None`.
-    pub fn report(&self) -> Report {
-        Report::default()
+        let synced = self.unsynced.iter().try_for_each(|file| file.sync());
+        let named = if self.is_name_unsynced { self.files.sync_dir(&self.directory) } else { Ok(()) };
+        if let Err(err) = synced.and(named) {
+            self.syncs.has_failed.store(true, Ordering::Relaxed);
+            return Err(LogError::doing("syncing", &self.directory)(err));
+        }
+        self.syncs.done.fetch_max(self.number, Ordering::Relaxed);
+        Ok(self.end)
     }
 }

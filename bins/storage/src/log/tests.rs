@@ -1,0 +1,180 @@
+use std::fs;
+use std::path::Path;
+
+use super::*;
+use crate::files::{Disk, Files};
+
+fn open(directory: &Path, acknowledged: Position) -> (Log, Replay) {
+    Log::open(Disk::shared(), directory, acknowledged).unwrap()
+}
+
+/// All that a log holds, and what is said of it.
+fn held(directory: &Path) -> (Vec<Vec<u8>>, Report) {
+    held_after(directory, Position(0))
+}
+
+fn held_after(directory: &Path, acknowledged: Position) -> (Vec<Vec<u8>>, Report) {
+    let (_, mut replay) = open(directory, acknowledged);
+    let mut all = Vec::new();
+    let mut last = acknowledged;
+    while let Some(entry) = replay.next_entry() {
+        assert!(entry.position > last, "positions only grow");
+        last = entry.position;
+        all.push(entry.datagram.to_vec());
+    }
+    (all, replay.report().clone())
+}
+
+fn mark(number: u64) -> Mark {
+    Mark { number, time: Time::from_secs(number as i64) }
+}
+
+/// The only segment of a log.
+fn segment_of(directory: &Path) -> PathBuf {
+    let names = Disk.list(directory).unwrap();
+    assert_eq!(names.len(), 1, "{names:?}");
+    directory.join(&names[0])
+}
+
+#[test]
+fn what_is_committed_comes_back_in_order_and_staged_is_not_committed() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut log, mut replay) = open(directory.path(), Position(0));
+    assert_eq!(replay.next_entry(), None);
+    assert_eq!(replay.report(), &Report::default());
+    assert!(Disk.list(directory.path()).unwrap().is_empty(), "nothing is written before the first commit");
+    let one = log.append(b"one").unwrap();
+    let two = log.stage(b"two");
+    let three = log.stage(b"");
+    assert!(one < two && two < three && log.end() == one);
+    assert_eq!(log.commit().unwrap(), three);
+    log.stage(b"never");
+    drop(log);
+    let (all, report) = held(directory.path());
+    assert_eq!(all, [&b"one"[..], b"two", b""]);
+    assert_eq!(report, Report { entries: 3, ..Report::default() });
+    assert_eq!(held_after(directory.path(), two).0, [b""]);
+    assert!(held_after(directory.path(), three).0.is_empty());
+}
+
+#[test]
+fn each_opening_goes_on_behind_all_positions_and_the_replay_goes_over_all_segments() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut last = Position(5 << 36);
+    for number in 0..5_u64 {
+        let (mut log, _) = open(directory.path(), if number == 0 { last } else { Position(0) });
+        let first = log.append(&number.to_le_bytes()).unwrap();
+        assert!(first > last);
+        last = log.append(b"and").unwrap();
+        assert_eq!(log.sync(mark(number)).unwrap(), log.end());
+    }
+    let (all, report) = held(directory.path());
+    assert_eq!(all.len(), 10);
+    assert_eq!(all[8], 4_u64.to_le_bytes());
+    let (position, synced) = report.last_sync.unwrap();
+    assert!(position > last);
+    assert_eq!(synced, mark(4));
+    assert!(!report.boot_changed && report.damages.is_empty() && report.missing_segments == 0);
+    let names = Disk.list(directory.path()).unwrap();
+    fs::remove_file(directory.path().join(&names[2])).unwrap();
+    let (all, report) = held(directory.path());
+    assert_eq!((all.len(), report.missing_segments), (8, 1));
+}
+
+#[test]
+fn full_segments_are_followed_by_others_and_cut_when_all_in_them_is_acknowledged() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut log, _) = open(directory.path(), Position(0));
+    let datagram = vec![7; 32 << 10];
+    let positions: Vec<Position> = (0..1100).map(|_| log.append(&datagram).unwrap()).collect();
+    assert_eq!(Disk.list(directory.path()).unwrap().len(), 3);
+    assert_eq!(log.bytes(), 1100 * ((32 << 10) + 12) + 3 * 48);
+    let all = held(directory.path()).0;
+    assert_eq!((all.len(), &all[1099]), (1100, &datagram));
+    log.cut(positions[100]).unwrap();
+    assert_eq!(Disk.list(directory.path()).unwrap().len(), 3);
+    log.cut(positions[600]).unwrap();
+    assert_eq!(Disk.list(directory.path()).unwrap().len(), 2);
+    let syncing = log.begin_sync(mark(1)).unwrap();
+    log.append(b"after").unwrap();
+    assert!(syncing.finish().unwrap() < log.end());
+    let end = log.end();
+    log.cut(end).unwrap();
+    assert_eq!(Disk.list(directory.path()).unwrap().len(), 1, "the current one stays");
+    assert_eq!(held_after(directory.path(), positions[1098]).0, [&datagram[..], b"after"]);
+    // All was acknowledged: the next process begins behind it.
+    drop(log);
+    let (mut log, mut replay) = open(directory.path(), end);
+    assert_eq!(replay.next_entry(), None);
+    log.cut(end).unwrap();
+    assert_eq!((Disk.list(directory.path()).unwrap().len(), log.bytes()), (0, 0));
+    assert!(log.append(b"next").unwrap() > end);
+}
+
+#[test]
+fn a_tail_cut_anywhere_costs_only_the_entry_that_was_cut() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut log, _) = open(directory.path(), Position(0));
+    let mut ends = vec![segment::HEAD_BYTES as u64];
+    for datagram in [&b"first"[..], b"second, a little longer", b"", b"\xa7Lg\x01\x02\0\0\0"] {
+        log.append(datagram).unwrap();
+        ends.push(log.bytes());
+    }
+    let path = segment_of(directory.path());
+    let whole = fs::read(&path).unwrap();
+    for cut in 0..whole.len() {
+        fs::write(&path, &whole[..cut]).unwrap();
+        let (all, report) = held(directory.path());
+        let want = ends.iter().filter(|end| **end <= cut as u64).count().saturating_sub(1);
+        assert_eq!(all.len(), want, "{cut}");
+        let is_clean = ends.contains(&(cut as u64)) || cut < segment::HEAD_BYTES;
+        assert_eq!(report.damages.is_empty(), is_clean, "{cut}");
+        assert!(report.damages.iter().all(|damage| damage.is_torn_end), "{cut}");
+    }
+}
+
+#[test]
+fn any_flipped_byte_is_found_and_costs_only_its_entry() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut log, _) = open(directory.path(), Position(0));
+    let datagrams = [&b"first"[..], b"second \xa7Lg\x01\x02\0\0\0", b"", b"the last one"];
+    let mut ends = vec![segment::HEAD_BYTES as u64];
+    for datagram in datagrams {
+        log.append(datagram).unwrap();
+        ends.push(log.bytes());
+    }
+    log.sync(mark(9)).unwrap();
+    let path = segment_of(directory.path());
+    let whole = fs::read(&path).unwrap();
+    for at in 0..whole.len() {
+        for flip in [1, 0x80, 0xff] {
+            let mut bytes = whole.clone();
+            bytes[at] ^= flip;
+            fs::write(&path, &bytes).unwrap();
+            let (all, report) = held(directory.path());
+            let hit = ends.iter().filter(|end| **end <= at as u64).count();
+            let want = datagrams.iter().enumerate().filter(|(number, _)| number + 1 != hit);
+            assert_eq!(all, want.map(|(_, datagram)| datagram.to_vec()).collect::<Vec<_>>(), "{at} {flip}");
+            assert_eq!(report.damages.len(), 1, "{at} {flip}");
+            assert_eq!(report.last_sync, None, "{at} {flip}: a mark says that all before it was found");
+            let damage = &report.damages[0];
+            assert!((damage.offset..damage.offset + damage.bytes).contains(&(at as u64)), "{at} {flip}");
+        }
+    }
+}
+
+#[test]
+fn a_segment_of_another_version_or_place_is_not_taken() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut log, _) = open(directory.path(), Position(0));
+    log.append(b"one").unwrap();
+    log.append(b"two").unwrap();
+    let path = segment_of(directory.path());
+    fs::copy(&path, directory.path().join(segment::name(77 << 36))).unwrap();
+    for name in ["77.log", "foo", "0000000000000001.log.new", "000000000000000A.log"] {
+        fs::write(directory.path().join(name), b"another's").unwrap();
+    }
+    let (all, report) = held(directory.path());
+    assert_eq!(all, [b"one", b"two"]);
+    assert_eq!(report.damages.len(), 2, "its head, and all behind it: {report:?}");
+}
