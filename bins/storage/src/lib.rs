@@ -4,5 +4,6 @@ pub mod block;
 pub mod files;
 pub mod log;
 pub mod sealed;
+pub mod store;
 #[doc(hidden)]
 pub mod testing;

@@ -1,10 +1,13 @@
 //! What a store of history is asked to do, whichever it is: the embedded one ([`embedded`]), and room for others.
 //!
-//! Whoever writes puts a datagram into the log first, then here, and may cut the log in front of
-//! [`Store::acknowledged`]. At a start the log's datagrams are written here again, from the first that is left:
-//! writing in the log's order what a store already holds changes nothing.
+//! Whoever writes asks [`Store::full`], puts a datagram into the log, then here, and may cut the log up to
+//! [`Store::acknowledged`]. At a start what the log holds behind that is written here again, in order, before
+//! anything new: writing again what a store already holds changes nothing.
 
 pub mod embedded;
+#[cfg(feature = "faults")]
+pub mod fault;
+pub mod options;
 
 use std::fmt;
 use std::io;
@@ -133,8 +136,6 @@ pub struct Written {
     pub bad_key: u64,
     /// They cannot be read: a length that does not fit, or a content that a store does not keep.
     pub unreadable: u64,
-    /// There is no memory left for them, because sealing has failed for long.
-    pub full: u64,
 }
 
 /// How an answer ended.
@@ -293,24 +294,26 @@ pub enum StoreError {
 /// A store. All of it may be called from several threads at once, but for [`Store::write`] and
 /// [`Store::maintain`], which have a thread each.
 pub trait Store: fmt::Debug + Send + Sync {
-    /// No position of the log may be given below this one: they were given before, and a log that lost its end
-    /// in a power cut has to leave them out.
-    fn floor(&self) -> Position;
-
-    /// Keeps the records of a datagram that is in the log at `position`; positions ascend.
+    /// Keeps the records of a datagram that is in the log, `position` being behind it; positions ascend. It
+    /// waits for no disk and takes the records also while the store is full: they are in the log by now.
     fn write(&self, header: &Header, records: &[u8], position: Position) -> Written;
 
-    /// All that is in front of this position is durable in the store's own files; the log may be cut there.
+    /// All that is before this position is durable in the store's own files; the log may be cut there, and is
+    /// replayed from there.
     fn acknowledged(&self) -> Position;
 
-    /// Why nothing may be logged or written now; reads go on. The store finds out by itself when it is over.
+    /// Why nothing more may be logged now, or replayed; reads go on. The store finds out by itself, in
+    /// [`Store::maintain`], when it is over. It costs a look at one word.
     fn full(&self) -> Option<Full>;
 
     /// One slice of what is due: sealing, merging, retention, the index. It is called again at once while it is
     /// [`Maintained::Busy`]. A failure is kept in [`Stats::failing`] and tried again with a growing pause.
     fn maintain(&self, now: Time) -> Maintained;
 
-    /// Seals what is in memory, whatever its age, so that the next start has little to replay.
+    /// Makes [`Store::maintain`] and [`Store::verify`] return soon, in the middle of what they do.
+    fn stop(&self);
+
+    /// Seals what is in memory, whatever its age, so that the next start has nothing to replay.
     ///
     /// # Errors
     /// When it could not be written; it is all in the log still.
