@@ -1,5 +1,6 @@
 //! What all of Leela's processes agree on. It opens no socket but READY's and the journal's.
 
+pub mod ask;
 pub mod books;
 pub mod config;
 pub mod exit;

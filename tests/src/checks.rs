@@ -3,6 +3,7 @@
 //! A fuzz target (`tests/fuzz/fuzz_targets/<name>.rs`) is one line that calls its check; `tests/replay` runs the
 //! committed corpus and every past crash through the checks again, under plain `cargo test`.
 
+mod ask;
 mod collectd;
 mod config;
 mod files;
@@ -12,6 +13,7 @@ mod text;
 mod timeline;
 mod wire;
 
+pub use ask::ask;
 pub use collectd::{collectd, types_db, users};
 pub use config::config;
 pub use files::{books, ring};
@@ -25,8 +27,9 @@ pub use wire::wire;
 pub type Check = fn(&[u8]);
 
 /// Every check with its name, which is also its fuzz target's and its corpus's.
-pub const ALL: [(&str, Check); 21] = [
+pub const ALL: [(&str, Check); 22] = [
     ("answer", answer),
+    ("ask", ask),
     ("books", books),
     ("collectd", collectd),
     ("config", config),

@@ -46,7 +46,7 @@ pub struct QueryError {
 }
 
 impl QueryError {
-    pub(super) fn new(at: Spot, what: impl Into<String>, way_out: impl Into<String>) -> QueryError {
+    pub(crate) fn new(at: Spot, what: impl Into<String>, way_out: impl Into<String>) -> QueryError {
         QueryError { at, what: one_line(what.into()), way_out: one_line(way_out.into()) }
     }
 
@@ -60,7 +60,7 @@ impl QueryError {
 
 /// A user's own words, fit to be repeated in a sentence of one line: at most 32 characters, none of them a
 /// control character.
-pub(super) fn quoted(text: &[u8]) -> String {
+pub(crate) fn quoted(text: &[u8]) -> String {
     const CHARS_MAX: usize = 32;
     let text = String::from_utf8_lossy(text);
     let mut quoted: String = text.chars().map(plain).take(CHARS_MAX).collect();
@@ -76,12 +76,12 @@ fn one_line(text: String) -> String {
 }
 
 /// The character, or a stand-in for one that would move a terminal's cursor.
-pub(super) fn plain(char: char) -> char {
+pub(crate) fn plain(char: char) -> char {
     if char.is_control() { char::REPLACEMENT_CHARACTER } else { char }
 }
 
 /// The candidate that was likely meant by `word`.
-pub(super) fn meant<'a>(word: &[u8], candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn meant<'a>(word: &[u8], candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // A word longer than any of ours by far is no misspelling, and the distance costs the product of lengths.
     let word = std::str::from_utf8(word).ok().filter(|word| word.len() <= 32)?.to_ascii_lowercase();
     candidates

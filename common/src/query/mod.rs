@@ -7,7 +7,7 @@
 
 pub mod answer;
 pub mod caret;
-mod cursor;
+pub(crate) mod cursor;
 pub mod error;
 pub mod function;
 mod median;

@@ -264,7 +264,7 @@ impl Ask<'_> {
 }
 
 /// Appends `LEN|OCTETS`.
-pub(super) fn write_text(out: &mut Vec<u8>, text: &[u8]) {
+pub(crate) fn write_text(out: &mut Vec<u8>, text: &[u8]) {
     write_u64(out, text.len() as u64);
     out.push(b'|');
     out.extend_from_slice(text);
