@@ -5,6 +5,7 @@
 //! - [`Recorder`]: a consumer that is registered with the timeline, and counts what it gets.
 //! - [`Reader`]: the test in a process's place, at its socket.
 //! - [`Proc`]: a client of dmproc, and [`Packet`]: a packet of collectd's.
+//! - [`Browser`]: a real Chromium, at a page.
 //! - [`Leela`]: the operator's command, and [`service`]: the real programs of others.
 //! - [`Load`] and [`Databus`]: numbered metrics at a stated rate, as text or in the binary form.
 //! - [`wait_until`]: the one way to wait: on a condition, with a deadline.
@@ -13,6 +14,7 @@ pub mod checks;
 pub mod dependencies;
 
 mod binary;
+mod browser;
 mod collectd;
 mod frames;
 mod leela;
@@ -26,6 +28,7 @@ mod service;
 mod wait;
 
 pub use binary::{binary, workspace};
+pub use browser::{Browser, DESK, Look, PHONE};
 pub use collectd::Packet;
 pub use frames::ByFrames;
 pub use leela::Leela;
