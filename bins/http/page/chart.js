@@ -208,7 +208,7 @@ export class Chart {
     pen.fillText(line.name, this.#left + 8, top + 3);
   }
 
-  /** A line with its band from lowest to highest; a gap stays a gap, and a point alone is a dot. */
+  /** A line with its band from lowest to highest; a gap stays a gap, and what is too short for a line is a dot. */
   #line(pen, { series }, y, colour) {
     pen.strokeStyle = pen.fillStyle = colour;
     pen.lineWidth = 1.75;
@@ -224,10 +224,13 @@ export class Chart {
         pen.globalAlpha = 1;
       }
       pen.beginPath();
-      if (run.length === 1) pen.arc(this.x(run[0].ms), y(run[0].value), 2.25, 0, 7);
-      else run.forEach((point) => pen.lineTo(this.x(point.ms), y(point.value)));
-      if (run.length === 1) pen.fill();
-      else pen.stroke();
+      run.forEach((point) => pen.lineTo(this.x(point.ms), y(point.value)));
+      pen.stroke();
+      const last = run.at(-1);
+      if (this.x(last.ms) - this.x(run[0].ms) > 4) continue;
+      pen.beginPath();
+      pen.arc(this.x(last.ms), y(last.value), 2.25, 0, 7);
+      pen.fill();
     }
   }
 

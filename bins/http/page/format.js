@@ -14,9 +14,10 @@ export function short(value) {
   if (value === null || !Number.isFinite(value)) return "no number";
   const size = Math.abs(value);
   if (size === 0) return "0";
-  if (size < 1e-3 || size >= 1e16) return trimmed(value.toPrecision(3)).replace(/\.?0*e/, "e");
+  if (size < 1e-3 || size >= 1e16) return value.toExponential(2).replace(/\.?0+e/, "e");
   if (size < 1e5) return grouped(trimmed(value.toFixed(Math.max(0, 3 - Math.floor(Math.log10(size))))));
-  const [unit, letter] = PREFIXES.find(([unit]) => size >= unit);
+  // What would be rounded up to 1000k is 1M.
+  const [unit, letter] = PREFIXES.find(([unit]) => size >= unit * 0.99995);
   return trimmed((value / unit).toPrecision(4)) + letter;
 }
 
@@ -67,8 +68,9 @@ export function valueMarks(low, high, wanted) {
   const digits = Math.min(20, Math.max(0, -Math.floor(Math.log10(step / unit) + 1e-9)));
   // 2.5 wants one digit more than 2 does.
   const more = Number.isInteger(Math.round((step / unit) * 10 ** digits * 1e6) / 1e6) ? 0 : 1;
-  const tiny = size > 0 && size < 1e-4;
-  return { at, step, text: (value) => (tiny ? short(value) : (value / unit).toFixed(digits + more) + (value ? letter : "")) };
+  const fixed = (value) => (value / unit).toFixed(digits + more) + (value ? letter : "");
+  // Far from 0 and close together they differ in their last digits alone.
+  return { at, step, text: size < 1e-4 ? short : digits > 6 ? String : fixed };
 }
 
 const TIME_STEPS = [1, 2, 5, 10, 15, 30].flatMap((n) => [n * SECOND, n * MINUTE])
@@ -82,10 +84,10 @@ export function timeMarks(from, to, most) {
   const marks = [];
   for (let day = date.getTime(); day <= to; day = date.getTime()) {
     date.setDate(date.getDate() + Math.max(1, step / DAY));
-    // By days, since one of them may have 23 or 25 hours.
-    for (let at = day; at < date.getTime(); at += Math.min(step, DAY)) {
+    // By the clock on the wall, since a day may have 23 or 25 hours.
+    const mark = (n) => (step < HOUR ? day + n * step : new Date(day).setHours((n * step) / HOUR));
+    for (let n = 0, at = day; at < date.getTime(); at = mark((n += 1))) {
       if (at >= from && at <= to) marks.push({ at, ...markText(new Date(at), step) });
-      if (step >= DAY) break;
     }
   }
   return marks;
