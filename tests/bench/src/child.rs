@@ -179,6 +179,11 @@ impl Process {
 
     /// Tells it to stop, and waits.
     pub(crate) fn stop(mut self) -> anyhow::Result<()> {
+        self.end()
+    }
+
+    /// As [`Process::stop`], where another takes its place.
+    pub(crate) fn end(&mut self) -> anyhow::Result<()> {
         kill(Pid::from_raw(self.pid() as i32), Signal::SIGTERM)?;
         let status = self.child.0.wait()?;
         ensure!(status.success(), "leela-{} ended with {status}", self.name);

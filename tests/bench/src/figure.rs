@@ -15,6 +15,14 @@ pub(crate) enum Unit {
     Percent,
     /// Less is better.
     Mebibytes,
+    /// More is better.
+    PointsPerCpuSecond,
+    /// More is better.
+    RequestsPerCpuSecond,
+    /// Less is better.
+    Milliseconds,
+    /// Less is better.
+    BytesPerPoint,
 }
 
 impl Unit {
@@ -25,17 +33,34 @@ impl Unit {
             Unit::Microseconds => "us",
             Unit::Percent => "%",
             Unit::Mebibytes => "MiB",
+            Unit::PointsPerCpuSecond => "points/cpu-second",
+            Unit::RequestsPerCpuSecond => "requests/cpu-second",
+            Unit::Milliseconds => "ms",
+            Unit::BytesPerPoint => "B/point",
         }
     }
 
     const fn more_is_better(self) -> bool {
-        matches!(self, Unit::RecordsPerSecond | Unit::EventsPerCpuSecond)
+        matches!(
+            self,
+            Unit::RecordsPerSecond
+                | Unit::EventsPerCpuSecond
+                | Unit::PointsPerCpuSecond
+                | Unit::RequestsPerCpuSecond
+        )
     }
 
     fn show(self, value: f64) -> String {
         let word = self.word();
+        if value.is_nan() {
+            return "skipped".to_owned();
+        }
         match self {
-            Unit::RecordsPerSecond | Unit::EventsPerCpuSecond => format!("{:.2} M {word}", value / 1e6),
+            Unit::RecordsPerSecond | Unit::EventsPerCpuSecond | Unit::PointsPerCpuSecond => {
+                format!("{:.2} M {word}", value / 1e6)
+            }
+            Unit::RequestsPerCpuSecond => format!("{:.2} k {word}", value / 1e3),
+            Unit::Milliseconds | Unit::BytesPerPoint => format!("{value:.2} {word}"),
             Unit::Microseconds => format!("{value:.0} {word}"),
             Unit::Percent | Unit::Mebibytes => format!("{value:.1} {word}"),
         }
@@ -70,6 +95,11 @@ impl Figure {
             baseline: None,
             note: String::new(),
         }
+    }
+
+    /// What could not be measured here, and why.
+    pub(crate) fn skipped(name: impl Into<String>, why: impl Into<String>) -> Figure {
+        Figure::new(name, Unit::Percent, f64::NAN).note(why)
     }
 
     pub(crate) fn bounds(self, to_reach: f64, aim: f64) -> Figure {
@@ -164,6 +194,7 @@ mod tests {
             assert_eq!(figure.verdict(), want, "{value} {unit:?}");
         }
         assert_eq!(Figure::new("a", Unit::Percent, 1.0).verdict(), "");
+        assert_eq!(Figure::skipped("a", "b").markdown(), "| a | skipped |  |  |  |  | b |");
     }
 
     #[test]

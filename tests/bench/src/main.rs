@@ -5,13 +5,21 @@ mod batching;
 mod fanout;
 mod hop;
 mod hop_latency;
+mod http_read;
+mod http_write;
 mod idle;
 mod live;
+mod peers;
+mod store_read;
+mod store_write;
 mod udp_events;
 
 mod clients;
 mod core;
+mod disk;
+mod http;
 mod receiver;
+mod storage;
 mod udp_load;
 mod writer;
 
@@ -20,6 +28,8 @@ mod clock;
 mod figure;
 mod load;
 mod machine;
+mod points;
+mod raw_http;
 mod raw_udp;
 mod readme;
 mod sums;
@@ -62,6 +72,8 @@ enum Role {
     #[command(hide = true)]
     RawUdp(raw_udp::Options),
     #[command(hide = true)]
+    RawHttp(raw_http::Options),
+    #[command(hide = true)]
     Clients(clients::Options),
 }
 
@@ -75,6 +87,12 @@ enum Row {
     Batching,
     Live,
     Idle,
+    StoreWrite,
+    StoreRss,
+    StoreRead,
+    StorePeers,
+    HttpWrite,
+    HttpRead,
 }
 
 impl Row {
@@ -87,6 +105,12 @@ impl Row {
             Row::Batching => batching::run(scale),
             Row::Live => live::run(scale),
             Row::Idle => idle::run(scale),
+            Row::StoreWrite => store_write::write(scale),
+            Row::StoreRss => store_write::rss(scale),
+            Row::StoreRead => store_read::run(scale),
+            Row::StorePeers => peers::run(scale),
+            Row::HttpWrite => http_write::run(scale),
+            Row::HttpRead => http_read::run(scale),
         }
     }
 }
@@ -115,6 +139,7 @@ fn main() -> ExitCode {
         Some(Role::Sum(options)) => receiver::serve(options),
         Some(Role::Raw { socket, bytes, stamps }) => receiver::serve_raw(&socket, bytes, stamps),
         Some(Role::RawUdp(options)) => raw_udp::serve(&options),
+        Some(Role::RawHttp(options)) => raw_http::serve(&options),
         Some(Role::Clients(options)) => clients::serve(&options),
         None => run(&arguments),
     };
