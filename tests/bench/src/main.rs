@@ -86,13 +86,13 @@ enum Row {
     UdpEvents,
     Batching,
     Live,
-    Idle,
     StoreWrite,
     StoreRss,
     StoreRead,
     StorePeers,
     HttpWrite,
     HttpRead,
+    Idle,
 }
 
 impl Row {
