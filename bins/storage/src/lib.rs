@@ -7,3 +7,4 @@ pub mod sealed;
 pub mod store;
 #[doc(hidden)]
 pub mod testing;
+mod varint;
