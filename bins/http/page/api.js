@@ -29,6 +29,7 @@ export function useToken(text) {
   sessionStorage.setItem("token", text);
 }
 
+/** `parameters` is an object, or a list of pairs. */
 async function request(path, parameters, headers, signal) {
   const address = `${path}?${new URLSearchParams(parameters)}`.replace(/\?$/, "");
   const authorization = token ? { Authorization: `Bearer ${token}` } : {};
@@ -76,15 +77,15 @@ export const literal = (text) => text.replace(/[\\^$.*+?()[\]{}|#&~\-]/g, "\\$&"
 /** Names that have `text`: a regular expression in any case, where a blank is anything between. */
 export function findSeries(text, where, limit, signal) {
   const match = text.trim() && `(?i)${text.trim().replace(/\s+/g, ".*")}`;
-  return ask("/v2/series", { match, limit, ...(where.length && { where: where.join(",") }) }, signal);
+  return ask("/v2/series", [["match", match], ["limit", limit], ...where.map((test) => ["where", test])], signal);
 }
 
-/** The points of one series from `from` to now, as `[[ms, value], ...]`. */
+/** The points of one series from `from` on, as `[[ms, value], ...]`: each, or what `how` makes of those of a step. */
 export async function history(key, from, step, how, signal) {
-  const grid = step ? { step: `${step / 1000}s`, fn: how } : {};
-  const answer = await ask("/v2/range", { key, from: (from / 1000).toFixed(3), ...grid }, signal);
-  const points = answer.series.find((series) => series.key === key)?.points ?? [];
-  return points.map(([seconds, value]) => [Math.round(seconds * 1000), value]);
+  const grid = step ? { step: `${step}ms`, fn: how } : {};
+  const { series } = await ask("/v2/range", { key, from: (from / 1000).toFixed(3), ...grid }, signal);
+  // A step is stamped with its end; that of the last one is yet to come.
+  return (series[0]?.points ?? []).map(([seconds, value]) => [Math.min(Math.round(seconds * 1000), now()), value]);
 }
 
 export const status = (signal) => ask("/v2/status", {}, signal);

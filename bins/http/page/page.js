@@ -11,7 +11,7 @@ import { Processes } from "./processes.js";
 import { Series } from "./series.js";
 import { Troubles } from "./troubles.js";
 
-/** What can be shown: how long, and the grid on which the store sums up; 0 is every point. */
+/** What can be shown: how long, and the steps in which the store sums up; 0 is every point, as long as they are few. */
 const RANGES = {
   "5m": { ms: 300_000, stepMs: 0, words: "5 minutes" },
   "1h": { ms: 3_600_000, stepMs: 10_000, words: "hour" },
@@ -21,6 +21,8 @@ const RANGES = {
 /** As many as there are colours. */
 const SERIES_MAX = 8;
 const STATUS_MS = 5000;
+/** Past it points are summed up. */
+const POINTS_MAX = 5000;
 
 /** What the address says. */
 const state = { keys: [], range: "1h", apart: false };
@@ -142,15 +144,19 @@ const past = loop("past", "the past cannot be read", async (signal) => {
 });
 
 async function load(series, ms, stepMs, signal) {
+  const ask = (from, step, how) => history(series.key, from, step, how, signal);
   const from = now() - ms;
-  const ask = (how) => history(series.key, from, stepMs, how, signal);
-  if (!stepMs) return series.load(await ask(), {});
-  // The last two steps are not whole yet: they come point by point.
+  if (!stepMs) {
+    const counts = await ask(from, ms, "count");
+    if (counts.reduce((sum, [, count]) => sum + count, 0) > POINTS_MAX) return load(series, ms, 1000, signal);
+    return series.load({ fine: await ask(from) });
+  }
+  // The last step is not whole yet; it and the one before come in finer ones.
   const edge = Math.floor(now() / stepMs - 1) * stepMs;
-  const fineStep = stepMs > 60_000 ? stepMs / 60 : 0;
-  const [past, lows, highs, fine] = await Promise.all(
-    [ask("avg"), ask("min"), ask("max"), history(series.key, edge, fineStep, "last", signal)]);
-  series.load(past, { lows, highs, stepMs, fine });
+  const fineStep = stepMs > 10_000 ? stepMs / 60 : stepMs / 10;
+  const [coarse, lows, highs, fine] = await Promise.all(
+    [ask(from, stepMs, "avg"), ask(from, stepMs, "min"), ask(from, stepMs, "max"), ask(edge, fineStep, "last")]);
+  series.load({ coarse, lows, highs, edge, fine, stepMs });
 }
 
 const events = loop("events", "live events do not come", async (signal, loop) => {

@@ -22,15 +22,16 @@ export class Series {
     return this.points.at(-1) ?? null;
   }
 
-  /** Takes the past: what came live and is newer stays behind it. `lows` and `highs` go with a grid of `stepMs`. */
-  load(past, { lows = past, highs = past, stepMs = 0, fine = [] }) {
-    const merged = past.map(([ms, value], n) => ({ ms, value, low: lows[n]?.[1] ?? value, high: highs[n]?.[1] ?? value }));
-    const from = fine[0]?.[0] ?? Infinity;
-    while (merged.length && merged.at(-1).ms >= from) merged.pop();
+  /**
+   * Takes the past: `coarse` until `edge`, which lows and highs go with, and `fine` from there on, as `[[ms, value], ...]`.
+   * What came live and is newer stays behind it.
+   */
+  load({ coarse = [], lows = [], highs = [], edge = -Infinity, fine, stepMs = 0 }) {
+    const point = ([ms, value], low = value, high = value) => ({ ms, value, low, high });
+    const merged = coarse.map((mean, n) => point(mean, lows[n]?.[1], highs[n]?.[1])).filter(({ ms }) => ms <= edge);
     const came = this.points.slice(this.#tail);
-    this.points = merged;
+    this.points = [...merged, ...fine.map((one) => point(one))];
     this.#tail = merged.length;
-    fine.forEach(([ms, value]) => this.points.push({ ms, value, low: value, high: value }));
     const newest = this.last?.ms ?? -Infinity;
     this.points.push(...came.filter((point) => point.ms > newest));
     this.loaded = true;
