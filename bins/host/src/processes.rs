@@ -7,18 +7,12 @@ use std::path::Path;
 
 use common::books::{BooksError, Snapshot, State};
 use common::runtime_dir::RuntimeDir;
+use hop::account::Counter;
 use sockets::peer::{CONTENTS, Peer, Standing};
 use sockets::ring::RingFile;
 
 use crate::counters::Area;
 use crate::round::Round;
-
-/// Families of counters: the last word of the family's name, and the tag that its labels become.
-const FAMILIES: [(&str, &str); 4] =
-    [("refused", "reason"), ("dropped", "reason"), ("unreadable", "reason"), ("unread", "what")];
-
-/// Counters whose name ends in one of these words say how many there are now.
-const LEVELS: [&str; 7] = ["waiting", "open", "series", "peers", "connections", "procs", "state_bytes"];
 
 /// Reads the books of every process of the instance, and the rings of those that have one.
 pub(crate) fn read(run: &RuntimeDir, round: &mut Round<'_>) {
@@ -55,9 +49,9 @@ fn counters(process: &str, books: &Snapshot, round: &mut Round<'_>) {
     let running = books.state == State::Running;
     round.level(&format!("leela.{process}.up"), None, u64::from(running));
     for (counter, value) in &books.counters {
-        let (name, tag) = split(counter);
+        let Counter { name, tag, is_level } = Counter::of(counter);
         let key = format!("leela.{process}.{name}");
-        if is_level(name) {
+        if is_level {
             round.level(&key, tag, *value);
         } else {
             round.count(&key, tag, *value);
@@ -93,26 +87,6 @@ fn lasting(run: &Path, peer: &Peer) -> Option<String> {
     (own || peer.wants.durable).then(|| path.strip_suffix(".databus").unwrap_or(&path).to_owned())
 }
 
-/// A counter's name, and the label with its tag when it is one of a family: `refused.length` is `refused` with
-/// `reason=length`. Other names keep their dots.
-fn split(counter: &str) -> (&str, Option<(&'static str, &str)>) {
-    for (dot, _) in counter.match_indices('.') {
-        let family = last_word(&counter[..dot]);
-        if let Some((_, tag)) = FAMILIES.iter().find(|(word, _)| *word == family) {
-            return (&counter[..dot], Some((tag, &counter[dot + 1..])));
-        }
-    }
-    (counter, None)
-}
-
-fn is_level(name: &str) -> bool {
-    LEVELS.contains(&last_word(name))
-}
-
-fn last_word(name: &str) -> &str {
-    name.rsplit(['.', '_']).next().unwrap_or(name)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,29 +118,6 @@ mod tests {
             refused: Family<Reason>,
             /// A level.
             absolute_open: u64,
-        }
-    }
-
-    #[test]
-    fn a_family_is_a_tag_and_a_level_is_a_gauge() {
-        for (counter, want, level) in [
-            ("received", ("received", None), false),
-            ("refused.bad_key", ("refused", Some(("reason", "bad_key"))), false),
-            ("dropped.ring_full", ("dropped", Some(("reason", "ring_full"))), false),
-            ("datagrams_refused.form", ("datagrams_refused", Some(("reason", "form"))), false),
-            ("databus.refused.form", ("databus.refused", Some(("reason", "form"))), false),
-            ("unreadable.version", ("unreadable", Some(("reason", "version"))), false),
-            ("unread.books", ("unread", Some(("what", "books"))), false),
-            ("passed.gauge", ("passed.gauge", None), false),
-            ("refused.series", ("refused", Some(("reason", "series"))), false),
-            ("series", ("series", None), true),
-            ("absolute_open", ("absolute_open", None), true),
-            ("absolute.open", ("absolute.open", None), true),
-            ("reopened", ("reopened", None), false),
-            ("series_expired", ("series_expired", None), false),
-        ] {
-            assert_eq!(split(counter), want, "{counter}");
-            assert_eq!(is_level(split(counter).0), level, "{counter}");
         }
     }
 

@@ -7,12 +7,13 @@ use clap::Args;
 use common::books::RefusalText;
 use common::exit::Exit;
 use common::text::{Reason, write_time};
+use hop::account::Reading;
 use serde::Serialize;
 
 use crate::instance::Instance;
 use crate::output::{self, Form, Output};
 use crate::spot;
-use crate::status::reading;
+use crate::status::unread;
 use crate::utc::Utc;
 
 /// Show the last refused inputs, and what is wrong with them.
@@ -59,7 +60,7 @@ struct Row<'a> {
 
 /// Prints what the processes kept.
 pub fn run(refused: &Refused, instance: &Instance) -> anyhow::Result<()> {
-    let reading = reading::books(instance)?;
+    let reading = Reading::of_books(&instance.runtime_dir).map_err(|error| unread(error, instance))?;
     if let Some(name) = &refused.process
         && !reading.books.iter().any(|books| books.process == *name)
     {

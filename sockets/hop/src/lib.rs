@@ -4,7 +4,10 @@
 //! - [`Output`]: records into batches, batches into the ring, the ring's head into the books, and only then out.
 //! - [`Input`]: a datagram's header read, its numbers booked, its records handed on.
 //! - [`Inlet`]: the UDP sockets of an input, for any [`Protocol`].
+//! - [`account`]: the books and rings of all processes, accounted for.
 //! - [`Turns`]: the loop that waits for both, for signals and for deadlines.
+
+pub mod account;
 
 mod exit;
 mod inlet;

@@ -1,26 +1,17 @@
 //! `leela status`: what came in, where it went, and whether the books balance.
-//!
-//! **Invariant:** it asks nobody. What it says comes from `books/` and `rings/`, so it is true of processes that are
-//! stopped or dead as well.
 
-mod finding;
-mod hop;
-mod process;
-pub(crate) mod reading;
 mod show;
 
+use std::io;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use common::exit::Exit;
-use serde::Serialize;
+use hop::account::{Reading, ReadingError, Report};
 
-use crate::instance::Instance;
+use crate::instance::{Instance, forbidden};
 use crate::output::Output;
 use crate::wait::{Wait, Woke};
-use hop::Hop;
-use process::Process;
-use reading::Reading;
 
 /// Say what came in, where it went, and whether the books balance.
 #[derive(Args, Debug)]
@@ -42,39 +33,13 @@ Exit status: 0, 1 a difference stays, 69 nobody ever ran here";
 const PATIENCE: Duration = Duration::from_secs(1);
 const AGAIN: Duration = Duration::from_millis(20);
 
-/// The state of an instance, as `-o json` prints it. Fields are only ever added.
-#[derive(Serialize, Clone, PartialEq, Debug)]
-struct Report {
-    instance: String,
-    /// False when a difference stays.
-    balanced: bool,
-    processes: Vec<Process>,
-    hops: Vec<Hop>,
-    findings: Vec<String>,
-}
-
-impl Report {
-    fn of(instance: &Instance, reading: &Reading) -> Report {
-        let processes: Vec<Process> = reading.books.iter().map(Process::of).collect();
-        let hops = hop::hops(reading);
-        let balanced = processes.iter().all(|process| process.differences().is_empty())
-            && hops.iter().all(|hop| hop.difference(reading.datagrams_max) == 0);
-        let findings = finding::findings(reading, &processes, &hops);
-        Report { instance: instance.runtime_dir.to_string(), balanced, processes, hops, findings }
-    }
-
-    /// True when reading again would show nothing else.
-    fn at_rest(&self) -> bool {
-        self.balanced && self.hops.iter().all(|hop| hop.in_flight.unwrap_or(0) == 0)
-    }
-}
-
 /// Reads until nothing is in flight or a second has passed, and prints what it saw last.
 pub fn run(status: &Status, instance: &Instance) -> anyhow::Result<()> {
     let mut wait = Wait::new(None)?;
     let end = Instant::now() + PATIENCE;
     let report = loop {
-        let report = Report::of(instance, &reading::read(instance)?);
+        let reading = Reading::of(&instance.runtime_dir).map_err(|error| unread(error, instance))?;
+        let report = Report::of(&instance.runtime_dir, &reading);
         let now = Instant::now();
         if report.at_rest() || now >= end {
             break report;
@@ -87,5 +52,16 @@ pub fn run(status: &Status, instance: &Instance) -> anyhow::Result<()> {
     match report.balanced {
         true => Ok(()),
         false => Err(Exit::No.error("the books do not balance, and it is not what is under way")),
+    }
+}
+
+/// What it means to its user that an instance cannot be read. Exits 69 where there is none.
+pub(crate) fn unread(error: ReadingError, instance: &Instance) -> anyhow::Error {
+    match error {
+        ReadingError::Io { path, source } if source.kind() == io::ErrorKind::PermissionDenied => {
+            forbidden(format_args!("reading {}: {source}", path.display()))
+        }
+        ReadingError::Nobody => instance.absent("there are no books: no process ever ran here"),
+        error => error.into(),
     }
 }

@@ -5,10 +5,8 @@ use std::io::{self, Write};
 use anyhow::Context;
 use common::books::State;
 use common::time::Time;
+use hop::account::{Hop, Process, Report};
 
-use super::Report;
-use super::hop::Hop;
-use super::process::Process;
 use crate::output::{self, Form, Tone, Toned, columns, csv};
 use crate::utc::Utc;
 

@@ -14,16 +14,19 @@ const IDENTITIES: [(&str, &[&str]); 4] = [
 
 /// One process of the report.
 #[derive(Serialize, Clone, PartialEq, Debug)]
-pub(super) struct Process {
-    pub(super) name: String,
+pub struct Process {
+    /// Without `leela-`.
+    pub name: String,
+    /// What it is doing.
     #[serde(serialize_with = "word")]
-    pub(super) state: State,
-    pub(super) pid: u64,
-    /// Seconds since 1970.
-    pub(super) since: f64,
+    pub state: State,
+    /// Its process id.
+    pub pid: u64,
+    /// When it was started, in seconds since 1970.
+    pub since: f64,
     /// In the order of the man page.
     #[serde(serialize_with = "map")]
-    pub(super) counters: Vec<(String, u64)>,
+    pub counters: Vec<(String, u64)>,
 }
 
 fn word<S: Serializer>(state: &State, serializer: S) -> Result<S::Ok, S::Error> {
@@ -57,7 +60,7 @@ impl Process {
     }
 
     /// The counter of this name, or the sum of its family; `None` where the books have neither.
-    pub(super) fn total(&self, family: &str) -> Option<u64> {
+    pub fn total(&self, family: &str) -> Option<u64> {
         let of_family = |name: &str| {
             name.strip_prefix(family).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
@@ -67,7 +70,7 @@ impl Process {
     }
 
     /// The counters of a family that are not 0, largest first, without the family's name.
-    pub(super) fn family(&self, family: &str) -> Vec<(&str, u64)> {
+    pub fn family(&self, family: &str) -> Vec<(&str, u64)> {
         let of_family = |(name, value): &'_ (String, u64)| {
             name.strip_prefix(family).and_then(|rest| rest.strip_prefix('.')).is_some() && *value > 0
         };
@@ -104,7 +107,7 @@ pub(super) mod tests {
     use super::*;
 
     /// A process with these counters.
-    pub(crate) fn process(name: &str, state: State, counters: &[(&str, u64)]) -> Process {
+    pub(in crate::account) fn process(name: &str, state: State, counters: &[(&str, u64)]) -> Process {
         let counters = counters.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
         Process { name: name.to_owned(), state, pid: 7, since: 0.0, counters }
     }

@@ -19,27 +19,29 @@ const RECORDS_MAX: u64 = 32 * 1024 / 16;
 
 /// One hop of the report, in records: `sent = received + dropped + waiting + in_flight + lost_in_crash`.
 #[derive(Serialize, Clone, PartialEq, Eq, Debug)]
-pub(super) struct Hop {
-    pub(super) from: String,
-    pub(super) to: String,
+pub struct Hop {
+    /// The process that sends.
+    pub from: String,
+    /// The process that receives; `peers/<name>` for one without books.
+    pub to: String,
     /// Committed for the receiver since it has its place.
-    pub(super) sent: u64,
+    pub sent: u64,
     /// Applied by it; none for one without books.
-    pub(super) received: Option<u64>,
+    pub received: Option<u64>,
     /// Fell off the ring.
-    pub(super) dropped: u64,
+    pub dropped: u64,
     /// In the ring, or in the queue of a receiver that does not run.
-    pub(super) waiting: u64,
+    pub waiting: u64,
     /// In the queue of one that runs, or in its hand.
-    pub(super) in_flight: Option<u64>,
+    pub in_flight: Option<u64>,
     /// Taken by the kernel and never applied.
-    pub(super) lost_in_crash: Option<u64>,
+    pub lost_in_crash: Option<u64>,
     /// What the receiver does; none for one without books.
     #[serde(skip)]
-    pub(super) receiver: Option<State>,
+    pub receiver: Option<State>,
     /// The receiver has left, or is gone.
     #[serde(skip)]
-    pub(super) left: bool,
+    pub left: bool,
 }
 
 impl Hop {
