@@ -4,15 +4,45 @@
 //! [`Store::acknowledged`]. At a start what the log holds behind that is written here again, in order, before
 //! anything new: writing again what a store already holds changes nothing.
 
+/// Whether the store is planted with a bug; never in a store that is shipped.
+macro_rules! planted {
+    ($options:expr, $fault:ident) => {{
+        #[cfg(feature = "faults")]
+        let is_planted = $options.fault == Some($crate::store::fault::Fault::$fault);
+        #[cfg(not(feature = "faults"))]
+        let is_planted = {
+            let _ = &$options;
+            false
+        };
+        is_planted
+    }};
+}
+
 pub mod embedded;
 #[cfg(feature = "faults")]
 pub mod fault;
 pub mod options;
 
+mod clean;
+mod generation;
+mod index;
+mod merge;
+mod names;
+mod read;
+mod seal;
+mod state;
+mod sweep;
+mod table;
+mod tombstone;
+mod upkeep;
+mod view;
+mod volume;
+
 use std::fmt;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use common::ask::TagTest;
@@ -23,32 +53,22 @@ use common::wire::Header;
 use thiserror::Error;
 
 use crate::log::Position;
+use crate::sealed::SealedError;
 
 /// What is kept of a series; each kind has its own points under the same key.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-#[repr(u8)]
 pub enum Kind {
     /// A value a millisecond.
-    Events = 1,
+    Events,
     /// Bytes under key, window, kind and millisecond.
-    States = 2,
+    States,
     /// JSON a millisecond.
-    Notes = 3,
+    Notes,
 }
 
 impl Kind {
-    /// Every kind, in the order of its codes.
+    /// Every kind, in the order that files have them.
     pub const ALL: [Kind; 3] = [Kind::Events, Kind::States, Kind::Notes];
-
-    /// The kind of a code in a file.
-    pub const fn from_code(code: u8) -> Option<Kind> {
-        match code {
-            1 => Some(Kind::Events),
-            2 => Some(Kind::States),
-            3 => Some(Kind::Notes),
-            _ => None,
-        }
-    }
 
     /// The word for it: `events`, `states`, `notes`.
     pub const fn word(self) -> &'static str {
@@ -280,6 +300,9 @@ pub enum StoreError {
         #[source]
         source: io::Error,
     },
+    /// A sealed file cannot be used.
+    #[error(transparent)]
+    Sealed(SealedError),
     /// The index failed; it is made anew at the next start.
     #[error("the index failed: {0}")]
     Index(String),
@@ -289,6 +312,27 @@ pub enum StoreError {
     /// The time is over; what was asked for can be asked for again.
     #[error("the store is closing")]
     Closing,
+}
+
+impl StoreError {
+    fn io(action: &'static str, path: &Path, source: io::Error) -> StoreError {
+        StoreError::Io { action, path: path.display().to_string(), source }
+    }
+}
+
+impl From<SealedError> for StoreError {
+    fn from(error: SealedError) -> StoreError {
+        match error {
+            SealedError::File { what, path, source } => {
+                StoreError::Io { action: what, path: path.display().to_string(), source }
+            }
+            other => StoreError::Sealed(other),
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A store. All of it may be called from several threads at once, but for [`Store::write`] and
@@ -309,6 +353,10 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// One slice of what is due: sealing, merging, retention, the index. It is called again at once while it is
     /// [`Maintained::Busy`]. A failure is kept in [`Stats::failing`] and tried again with a growing pause.
     fn maintain(&self, now: Time) -> Maintained;
+
+    /// Waits until something is due for [`Store::maintain`] before its time, or [`Store::stop`] is called; no
+    /// longer than `at_most`.
+    fn wait(&self, at_most: Duration);
 
     /// Makes [`Store::maintain`] and [`Store::verify`] return soon, in the middle of what they do.
     fn stop(&self);
