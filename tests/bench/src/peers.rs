@@ -7,7 +7,7 @@ mod server;
 mod victoria;
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use common::time::Time;
@@ -20,6 +20,9 @@ use crate::store_read::SERIES_OF_A_DAY;
 use crate::store_write::{POINTS, SERIES};
 use remote_write::Writes;
 use server::Server;
+
+/// After so long it is given no more points.
+const WRITE_MAX: Duration = Duration::from_secs(60);
 
 /// A store that is not Leela's.
 struct Peer {
@@ -81,14 +84,16 @@ fn written(peer: &Peer, program: &Path, series: usize, points: usize) -> anyhow:
     let mut server = Server::start(peer, program, disk.path())?;
     let begun = Instant::now();
     let mut writes = Writes::of("web", series, first_ms(Time::now(), points));
-    for _ in 0..points {
+    let mut rounds = 0;
+    while rounds < points && begun.elapsed() < WRITE_MAX {
         writes.round(|body| server.write(body))?;
+        rounds += 1;
     }
     writes.finish(|body| server.write(body))?;
     let place = (peer.settle)(&mut server, disk.path())?;
     let seconds = begun.elapsed().as_secs_f64();
     let (cpu, highest) = (server.cpu()?, server.highest_mib()?);
-    let sent = (series * points) as u64;
+    let sent = (series * rounds) as u64;
     let came = (peer.count)(&mut server, &place)?;
     ensure!(came == sent, "{sent} points were sent, {came} came");
     let bytes = bytes_of(&place)? as f64 / sent as f64;
