@@ -122,7 +122,7 @@ window.addEventListener("popstate", readAddress);
 /** A loop whose trouble is that of a part. */
 function loop(part, text, work, onChange = () => {}) {
   return new Loop(work, (trouble, failures) => {
-    if (trouble?.status === 401) askToken();
+    if (trouble?.status === 401) askToken(trouble.message);
     if (!troubles.set(part, text, trouble, failures)) return;
     onChange(trouble);
     show();
@@ -187,7 +187,8 @@ document.addEventListener("visibilitychange", () => {
 });
 window.addEventListener("online", retry);
 
-function askToken() {
+function askToken(why) {
+  say(byId("login-says"), why);
   if (!byId("login").open) byId("login").showModal();
 }
 byId("login").querySelector("form").addEventListener("submit", (event) => {
