@@ -93,10 +93,11 @@ export const tags = (signal) => ask("/v2/tags", {}, signal);
 export const valuesOf = (tag, signal) => ask(`/v2/tags/${encodeURIComponent(tag)}`, {}, signal);
 
 /**
- * Events of these series as they come, until the signal; gives way with a Trouble when the stream ends.
+ * Events of these series as they come, until the signal; gives way with a Trouble when the stream ends. `on.open()`,
+ * `on.event({key, time, value})`, and `on.lost()` where this client was too slow for some.
  * By fetch, since EventSource neither tells why it is refused nor sends a token.
  */
-export async function live(keys, onOpen, onEvents, signal) {
+export async function live(keys, on, signal) {
   const match = `^(?:${keys.map(literal).join("|")})$`;
   const silence = new AbortController();
   let timer;
@@ -108,14 +109,14 @@ export async function live(keys, onOpen, onEvents, signal) {
   try {
     const both = AbortSignal.any([signal, silence.signal]);
     const response = await request("/v2/live", { match }, { Accept: "text/event-stream" }, both);
-    onOpen();
+    on.open();
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     let rest = "";
     for (let part = await reader.read(); !part.done; part = await reader.read()) {
       heard();
       const messages = (rest + part.value).split(/\n\n/);
       rest = messages.pop();
-      messages.forEach((message) => tell(message, onEvents));
+      messages.forEach((message) => tell(message, on));
     }
   } catch (error) {
     if (signal.aborted) return;
@@ -126,12 +127,12 @@ export async function live(keys, onOpen, onEvents, signal) {
   throw new Trouble(503, "the stream of events ended");
 }
 
-function tell(message, onEvents) {
-  const fields = (name) => message.split("\n").filter((line) => line.startsWith(`${name}:`))
-    .map((line) => line.slice(name.length + 1).replace(/^ /, ""));
-  const [name] = fields("event");
-  const data = fields("data").join("\n");
-  if (!data) return;
-  if (name && name !== "message") throw new Trouble(503, data);
-  onEvents([JSON.parse(data)].flat());
+function tell(message, on) {
+  const fields = new Map(message.split("\n").map((line) => [line.split(":", 1)[0], line.slice(line.indexOf(":") + 1).trim()]));
+  // Comments have no data: they only show that somebody is there.
+  if (!fields.has("data")) return;
+  const data = JSON.parse(fields.get("data"));
+  if (fields.get("event") === "ended") throw new Trouble(503, data.detail);
+  if (fields.get("event") === "lost") on.lost();
+  else on.event(data);
 }

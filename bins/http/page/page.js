@@ -161,9 +161,13 @@ async function load(series, ms, stepMs, signal) {
 
 const events = loop("events", "live events do not come", async (signal, loop) => {
   if (!lines.size) return Infinity;
-  await live([...lines.keys()], () => loop.works(), (list) => {
-    for (const { key, time, value } of list) lines.get(key)?.series.take(Math.round(time * 1000), value);
-    show();
+  await live([...lines.keys()], {
+    open: () => loop.works(),
+    event: ({ key, time, value }) => {
+      lines.get(key)?.series.take(Math.round(time * 1000), value);
+      show();
+    },
+    lost: () => past.restart(),
   }, signal);
 }, (trouble) => {
   // What came meanwhile is in the store.
