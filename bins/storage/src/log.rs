@@ -165,6 +165,21 @@ impl Log {
         Ok((log, replay))
     }
 
+    /// Makes durable what former openings wrote: who was killed had not done so for its last second.
+    pub fn sync_old(&self) -> Result<(), LogError> {
+        for place in &self.old {
+            let file = self.files.open(&place.path).map_err(LogError::doing("opening", &place.path))?;
+            file.sync().map_err(LogError::doing("syncing", &place.path))?;
+        }
+        self.files.sync_dir(&self.directory).map_err(LogError::doing("syncing", &self.directory))
+    }
+
+    /// The segments there are, each with its bytes: a copy of so much of each is a log.
+    pub fn segments(&self) -> Vec<(PathBuf, u64)> {
+        let current = self.current.iter().map(|current| &current.place);
+        self.old.iter().chain(current).map(|place| (place.path.clone(), place.bytes)).collect()
+    }
+
     /// Adds a datagram of at most [`DATAGRAM_BYTES_MAX`] to the next [`Log::commit`]; the position after it.
     pub fn stage(&mut self, datagram: &[u8]) -> Position {
         assert!(datagram.len() <= DATAGRAM_BYTES_MAX, "a datagram has at most {DATAGRAM_BYTES_MAX} bytes");
@@ -235,7 +250,14 @@ impl Log {
     fn begin_segment(&mut self) -> Result<Current, LogError> {
         let path = self.directory.join(segment::name(self.end));
         let head = Head { boot: self.files.boot_id(), sequence: self.sequence, first: self.end };
-        let file = self.files.create(&path).map_err(LogError::doing("making", &path))?;
+        let file = match self.files.create(&path) {
+            // Nothing was ever committed from this position on: an attempt that failed has left it there.
+            Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {
+                self.files.remove(&path).and_then(|()| self.files.create(&path))
+            }
+            made => made,
+        };
+        let file = file.map_err(LogError::doing("making", &path))?;
         if let Err(err) = file.write_at(0, &head.to_bytes()) {
             let _ = self.files.remove(&path);
             return Err(LogError::doing("writing", &path)(err));

@@ -1,8 +1,11 @@
 use std::fs;
 use std::path::Path;
 
+use nix::errno::Errno;
+
 use super::*;
 use crate::files::{Disk, Files};
+use crate::testing::{Fault, Loss, Op, TestFiles};
 
 fn open(directory: &Path, acknowledged: Position) -> (Log, Replay) {
     Log::open(Disk::shared(), directory, acknowledged).unwrap()
@@ -177,4 +180,105 @@ fn a_segment_of_another_version_or_place_is_not_taken() {
     let (all, report) = held(directory.path());
     assert_eq!(all, [b"one", b"two"]);
     assert_eq!(report.damages.len(), 2, "its head, and all behind it: {report:?}");
+}
+
+#[test]
+fn after_a_power_cut_all_that_was_synced_is_there_and_what_follows_is_a_beginning_of_the_rest() {
+    let directory = tempfile::tempdir().unwrap();
+    for seed in 0..300_u64 {
+        let live = directory.path().join(format!("live{seed}"));
+        let copy = directory.path().join(format!("copy{seed}"));
+        let files = TestFiles::default();
+        let (mut log, _) = Log::open(files.shared(), &live, Position(0)).unwrap();
+        let datagram = |number: u64| number.to_le_bytes().repeat(1 + number as usize % 40);
+        let synced = seed % 7 * 5;
+        for number in 0..synced {
+            log.append(&datagram(number)).unwrap();
+            if number % 5 == 4 {
+                log.sync(mark(number)).unwrap();
+            }
+        }
+        for number in synced..synced + seed % 11 {
+            log.append(&datagram(number)).unwrap();
+        }
+        // Half of the time a sync is on its way.
+        let syncing = (seed % 2 == 0).then(|| log.begin_sync(mark(999)).unwrap());
+        files.power_cut(&live, &copy, if seed % 3 == 0 { Loss::All } else { Loss::Some(seed) }).unwrap();
+        drop((log, syncing));
+        files.boot();
+        let (mut log, mut replay) = Log::open(files.shared(), &copy, Position(0)).unwrap();
+        let mut all = Vec::new();
+        let mut last = Position(0);
+        while let Some(entry) = replay.next_entry() {
+            all.push(entry.datagram.to_vec());
+            last = entry.position;
+        }
+        let report = replay.report();
+        assert!(all.len() as u64 >= synced, "{seed}: {} of {synced}, {report:?}", all.len());
+        // A disk may have written a later one and not an earlier one; what is there is whole and in order.
+        let mut numbers = all.iter().map(|bytes| u64::from_le_bytes(*bytes.first_chunk().unwrap()));
+        assert!(numbers.by_ref().take(synced as usize).eq(0..synced), "{seed}");
+        let rest: Vec<u64> = numbers.collect();
+        assert!(rest.is_sorted_by(|one, next| one < next), "{seed}: {rest:?}");
+        for bytes in &all {
+            assert_eq!(*bytes, datagram(u64::from_le_bytes(*bytes.first_chunk().unwrap())), "{seed}");
+        }
+        if synced > 0 {
+            assert!(report.boot_changed, "{seed}");
+            let (position, last_sync) = report.last_sync.unwrap();
+            assert!(position <= last || last_sync.number + 1 == all.len() as u64 || last_sync.number == 999);
+            assert!(last_sync.number + 1 == synced || last_sync.number == 999, "{seed}: {report:?}");
+        }
+        assert!(log.append(b"next").unwrap() > last);
+    }
+}
+
+#[test]
+fn what_could_not_be_written_is_not_there_and_the_log_goes_on_when_it_can() {
+    for errno in [Errno::ENOSPC, Errno::EIO, Errno::EROFS] {
+        for skip in 0..12 {
+            let directory = tempfile::tempdir().unwrap();
+            let files = TestFiles::default();
+            let (mut log, _) = Log::open(files.shared(), directory.path(), Position(0)).unwrap();
+            // One that hits writes, one that hits whatever is done about them.
+            let ops = if skip % 2 == 0 { Op::OF_READ_ONLY } else { Op::OF_FULL_DISK };
+            files.fail(Fault { ops, skip: skip / 2, times: 1 + skip % 3, errno });
+            let mut written = Vec::new();
+            let mut refused = 0;
+            for number in 0..12_u64 {
+                match log.append(&number.to_le_bytes()) {
+                    Ok(_) => written.push(number.to_le_bytes().to_vec()),
+                    Err(_) => refused += 1,
+                }
+                if number % 3 == 2 && log.sync(mark(number)).is_err() {
+                    refused += 1;
+                }
+            }
+            assert!(refused > 0, "{errno} {skip}");
+            assert!(written.len() >= 9, "{errno} {skip}");
+            let end = log.end();
+            files.heal();
+            log.sync(mark(12)).unwrap();
+            drop(log);
+            let (all, report) = held(directory.path());
+            assert_eq!(all, written, "{errno} {skip} {end:?}");
+            assert_eq!(report.damages, [], "{errno} {skip}");
+        }
+    }
+}
+
+#[test]
+fn after_a_failed_sync_the_log_goes_on_in_another_segment() {
+    let directory = tempfile::tempdir().unwrap();
+    let (live, copy) = (directory.path().join("live"), directory.path().join("copy"));
+    let files = TestFiles::default();
+    let (mut log, _) = Log::open(files.shared(), &live, Position(0)).unwrap();
+    log.append(b"one").unwrap();
+    files.fail(Fault { ops: &[Op::Sync], skip: 0, times: 1, errno: Errno::EIO });
+    assert!(log.sync(mark(1)).is_err());
+    log.append(b"two").unwrap();
+    log.sync(mark(2)).unwrap();
+    assert_eq!(held(&live).0, [b"one", b"two"]);
+    files.power_cut(&live, &copy, Loss::All).unwrap();
+    assert_eq!(held(&copy).0, [b"two"], "the disk lost what it could not write");
 }
