@@ -49,8 +49,18 @@ pub struct Stats {
     pub deletes_open: u64,
     /// Times the index was made anew since the start.
     pub index_rebuilt: u64,
-    /// Whether what the log held at the start is all read.
-    pub is_replayed: bool,
+    /// The machine went down while the store ran, before its last start: records of the last second may be missing.
+    pub power_cut: Option<PowerCut>,
+}
+
+/// What was durable when the machine went down.
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PowerCut {
+    /// The number of the last event that was durable, in the timeline's stream.
+    pub last_number: u64,
+    /// Its time, in seconds since 1970.
+    pub last_time: f64,
 }
 
 /// A place that cannot be read.
