@@ -185,6 +185,8 @@ impl StateDir {
             (None, Some(given)) => {
                 PathBuf::from(<OsString as std::os::unix::ffi::OsStringExt>::from_vec(given))
             }
+            // Its state is all the data there is.
+            (None, None) if local.is_dir() && process == "storage" => local.join("store"),
             (None, None) if local.is_dir() => local.join("state").join(process),
             (None, None) => Path::new(SYSTEM_STATE).join(process),
         })
@@ -328,6 +330,11 @@ mod tests {
         ] {
             let chosen = StateDir::choose_from(flag, env.map(OsString::from), local, "udp");
             assert_eq!(chosen.path(), want, "{label}");
+        }
+        for (local, want) in
+            [(dir.path(), dir.path().join("store")), (nowhere, "/var/lib/leela/storage".into())]
+        {
+            assert_eq!(StateDir::choose_from(None, None, local, "storage").path(), want);
         }
     }
 }

@@ -24,6 +24,11 @@ fn a_wrong_configuration_exits_78_and_says_what_to_write() {
         ("timeline", "resolution = \"10 parsecs\"", "timeline.toml:1: resolution"),
         ("timeline", "series_max = 5", "series_reserve"),
         ("timeline", "[tags]\n\"a;b\" = \"c\"", "tags"),
+        ("storage", "retension = \"1d\"", "did you mean retention?"),
+        ("storage", "retention = \"5m\"", "storage.toml:1: retention: at least 1h"),
+        ("storage", "min_free = 5", "storage.toml:1: min_free"),
+        ("storage", "[[keep]]\nmatch = \"a(\"\nage = \"7d\"", "unclosed group"),
+        ("storage", "[[keep]]\nmatsch = \"a\"\nage = \"7d\"", "matsch"),
     ] {
         for arguments in [&[][..], &["--check"]] {
             let output = sandbox.run_to_end(process, config, arguments);

@@ -15,7 +15,7 @@ use serde_json::Value;
 use tests::{Leela, Sandbox, binary, wait_for, wait_until};
 
 /// All that it runs, in the order of its lines.
-const PROCESSES: [&str; 5] = ["udp", "collectd", "host", "timeline", "dmproc"];
+const PROCESSES: [&str; 6] = ["udp", "collectd", "host", "timeline", "dmproc", "storage"];
 
 /// A `leela up` on the instance of a sandbox; no port of the system's is used.
 struct Up {
@@ -115,7 +115,7 @@ fn it_says_what_listens_where_and_what_to_type_next() {
     up.wait_out(" status");
     let said = up.out();
     let ready = said.lines().find(|line| line.contains("processes ready")).unwrap();
-    assert!(ready.starts_with("5 of 5 processes ready after "), "{ready}");
+    assert!(ready.starts_with("6 of 6 processes ready after "), "{ready}");
     let run = sandbox.run().to_string();
     for want in [&sandbox.path().join(".leela").display().to_string(), &run, "/up"] {
         assert!(ready.contains(want), "{want}: {ready}");
@@ -126,6 +126,7 @@ fn it_says_what_listens_where_and_what_to_type_next() {
         ("host", ""),
         ("timeline", "timeline.databus timeline.multicast"),
         ("dmproc", "dmproc.databus dmproc.proc"),
+        ("storage", "storage.databus storage.query"),
     ] {
         let line = said.lines().find(|line| line.starts_with(&format!("  {process} ")));
         let line = line.unwrap_or_else(|| panic!("{process}: {said}"));
@@ -320,7 +321,7 @@ fn a_leela_up_that_is_killed_leaves_nobody_behind() {
     // The next one goes on where it was.
     let config = running.sandbox.path().join("up");
     let mut next = running.sandbox.begin_leela(&["up", "--config-dir", config.to_str().unwrap()]);
-    next.wait_out("5 of 5 processes ready");
+    next.wait_out("6 of 6 processes ready");
     assert_eq!(next.interrupt(), Some(0), "{}", next.out());
 }
 
@@ -355,9 +356,13 @@ fn status_in_json_has_just_these_fields() {
             "{hop}"
         );
     }
-    for (from, to) in
-        [("udp", "timeline"), ("collectd", "timeline"), ("host", "timeline"), ("timeline", "dmproc")]
-    {
+    for (from, to) in [
+        ("udp", "timeline"),
+        ("collectd", "timeline"),
+        ("host", "timeline"),
+        ("timeline", "dmproc"),
+        ("timeline", "storage"),
+    ] {
         assert!(hops.iter().any(|hop| hop["from"] == from && hop["to"] == to), "{from} {to}: {report:#}");
     }
     assert_eq!(report["instance"], running.sandbox.run().to_string());

@@ -96,6 +96,10 @@ impl Sandbox {
                 bind_datagram(&run.dmproc_databus()).into(),
                 UnixListener::bind(run.dmproc_proc()).expect("the path is free").into(),
             ],
+            "storage" => vec![
+                bind_datagram(&run.storage_databus()).into(),
+                UnixListener::bind(run.storage_query()).expect("the path is free").into(),
+            ],
             _ => panic!("{process} has no sockets that could be held"),
         };
         self.held.insert(process.to_owned(), held);

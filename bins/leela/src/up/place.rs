@@ -65,7 +65,11 @@ impl Place {
 
     /// Where a process keeps its state.
     pub(super) fn state(&self, name: &str) -> PathBuf {
-        self.home.join("state").join(name)
+        match name {
+            // Its state is all the data there is.
+            "storage" => self.home.join("store"),
+            _ => self.home.join("state").join(name),
+        }
     }
 }
 

@@ -69,4 +69,10 @@ pub(super) const SERVICES: &[Service] = &[
         wanted: &[Wanted::Datagram(RuntimeDir::dmproc_databus), Wanted::Listener(RuntimeDir::dmproc_proc)],
         about: "live queries",
     },
+    Service {
+        name: "storage",
+        role: Role::Consumer,
+        wanted: &[Wanted::Datagram(RuntimeDir::storage_databus), Wanted::Listener(RuntimeDir::storage_query)],
+        about: "history",
+    },
 ];
