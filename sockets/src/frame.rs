@@ -58,6 +58,12 @@ impl Frames {
         Some(&self.bytes[start..start + length])
     }
 
+    /// True when [`Frames::next_frame`] has one.
+    pub fn has_frame(&self) -> bool {
+        let length = self.bytes[self.taken..].split_first_chunk::<2>();
+        length.is_some_and(|(length, rest)| rest.len() >= usize::from(u16::from_be_bytes(*length)))
+    }
+
     /// True when a frame was begun and not finished.
     pub fn is_partial(&self) -> bool {
         self.taken < self.bytes.len()
@@ -81,9 +87,10 @@ mod tests {
             let mut got = Vec::new();
             for bytes in stream.chunks(piece) {
                 frames.push(bytes);
-                while let Some(frame) = frames.next_frame() {
-                    got.push(frame.len());
+                while frames.has_frame() {
+                    got.push(frames.next_frame().unwrap().len());
                 }
+                assert_eq!(frames.next_frame(), None);
             }
             assert_eq!(got, [18, 0, PAYLOAD_BYTES_MAX], "pieces of {piece}");
             assert!(!frames.is_partial());

@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::{Path, PathBuf};
@@ -14,6 +14,9 @@ use listenfd::ListenFd;
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use thiserror::Error;
+
+/// Connections that the kernel keeps until they are taken; it cuts this to `net.core.somaxconn`.
+const CONNECTIONS_WAITING: i32 = 4096;
 
 /// Why a process does not get the sockets it was configured for.
 #[derive(Debug, Error)]
@@ -59,6 +62,7 @@ pub enum InheritError {
 #[derive(Debug, Default)]
 pub struct Inherited {
     udp: Vec<(SocketAddr, UdpSocket)>,
+    tcp: Vec<(SocketAddr, TcpListener)>,
     datagrams: Vec<(PathBuf, UnixDatagram)>,
     listeners: Vec<(PathBuf, UnixListener)>,
 }
@@ -72,6 +76,9 @@ impl Inherited {
             if let Ok(Some(socket)) = handed.take_udp_socket(place) {
                 let address = socket.local_addr().map_err(|_| InheritError::Unused(place + 3))?;
                 inherited.udp.push((address, socket));
+            } else if let Ok(Some(socket)) = handed.take_tcp_listener(place) {
+                let address = socket.local_addr().map_err(|_| InheritError::Unused(place + 3))?;
+                inherited.tcp.push((address, socket));
             } else if let Ok(Some(socket)) = handed.take_unix_datagram(place) {
                 let path =
                     socket.local_addr().ok().and_then(|address| Some(address.as_pathname()?.to_owned()));
@@ -112,38 +119,73 @@ impl Inherited {
         readers: usize,
         buffer_bytes: usize,
     ) -> Result<Vec<UdpSocket>, InheritError> {
-        let mut handed = std::mem::take(&mut self.udp);
+        let handed = std::mem::take(&mut self.udp);
         if handed.is_empty() {
             return listen.iter().try_fold(Vec::new(), |mut sockets, address| {
                 sockets.extend(bind_udp(*address, readers, buffer_bytes)?);
                 Ok(sockets)
             });
         }
-        for address in listen.iter().chain(handed.iter().map(|(address, _)| address)) {
-            let count = handed.iter().filter(|(have, _)| have == address).count();
-            let wanted = if listen.contains(address) { readers } else { 0 };
-            if count != wanted {
-                let drop_in = drop_in(listen, readers);
-                let process = process.to_owned();
-                return Err(InheritError::Mismatch {
-                    process,
-                    address: *address,
-                    handed: count,
-                    wanted,
-                    drop_in,
-                });
-            }
+        configured(handed, "ListenDatagram", process, listen, readers)
+    }
+
+    /// A listening TCP socket for each address of `listen`. When any was handed over, they must be just those.
+    pub fn tcp(&mut self, process: &str, listen: &[SocketAddr]) -> Result<Vec<TcpListener>, InheritError> {
+        let handed = std::mem::take(&mut self.tcp);
+        if handed.is_empty() {
+            return listen.iter().map(|address| bind_tcp(*address)).collect();
         }
-        Ok(handed.drain(..).map(|(_, socket)| socket).collect())
+        configured(handed, "ListenStream", process, listen, 1)
     }
 
     /// An error when something was handed over that nobody took.
     pub fn finish(self) -> Result<(), InheritError> {
-        match self.udp.len() + self.datagrams.len() + self.listeners.len() {
+        match self.udp.len() + self.tcp.len() + self.datagrams.len() + self.listeners.len() {
             0 => Ok(()),
             left => Err(InheritError::Unused(2 + left)),
         }
     }
+}
+
+/// The sockets that were handed over, when there are `readers` of them for each address of `listen` and no others.
+fn configured<S>(
+    handed: Vec<(SocketAddr, S)>,
+    key: &str,
+    process: &str,
+    listen: &[SocketAddr],
+    readers: usize,
+) -> Result<Vec<S>, InheritError> {
+    for address in listen.iter().chain(handed.iter().map(|(address, _)| address)) {
+        let count = handed.iter().filter(|(have, _)| have == address).count();
+        let wanted = if listen.contains(address) { readers } else { 0 };
+        if count != wanted {
+            let drop_in = drop_in(key, listen, readers);
+            let process = process.to_owned();
+            return Err(InheritError::Mismatch {
+                process,
+                address: *address,
+                handed: count,
+                wanted,
+                drop_in,
+            });
+        }
+    }
+    Ok(handed.into_iter().map(|(_, socket)| socket).collect())
+}
+
+/// Listens at `address`. A port whose last connections are not quite gone is free.
+pub fn bind_tcp(address: SocketAddr) -> Result<TcpListener, InheritError> {
+    let bind = || -> io::Result<TcpListener> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(CONNECTIONS_WAITING)?;
+        Ok(socket.into())
+    };
+    bind().map_err(|source| InheritError::Bind { address: address.to_string(), source })
 }
 
 /// Binds `readers` sockets to `address`. A plain bind comes first: with SO_REUSEPORT a taken port of the same
@@ -216,11 +258,11 @@ fn same(a: &Path, b: &Path) -> bool {
     a == b || matches!((fs::canonicalize(a), fs::canonicalize(b)), (Ok(a), Ok(b)) if a == b)
 }
 
-fn drop_in(listen: &[SocketAddr], readers: usize) -> String {
-    let mut text = String::from("[Socket]\nListenDatagram=\n");
+fn drop_in(key: &str, listen: &[SocketAddr], readers: usize) -> String {
+    let mut text = format!("[Socket]\n{key}=\n");
     for address in listen {
         for _ in 0..readers {
-            text.push_str(&format!("ListenDatagram={address}\n"));
+            text.push_str(&format!("{key}={address}\n"));
         }
     }
     if readers > 1 {
@@ -261,6 +303,22 @@ mod tests {
                 matches!(error, InheritError::Bind { source, .. } if source.kind() == io::ErrorKind::AddrInUse)
             );
         }
+    }
+
+    #[test]
+    fn a_tcp_port_is_taken_once() {
+        let first = bind_tcp("127.0.0.1:0".parse().unwrap()).unwrap();
+        let taken = first.local_addr().unwrap();
+        let error = bind_tcp(taken).unwrap_err();
+        assert!(
+            matches!(error, InheritError::Bind { source, .. } if source.kind() == io::ErrorKind::AddrInUse)
+        );
+        let handed = || Inherited { tcp: vec![(taken, first.try_clone().unwrap())], ..Inherited::default() };
+        assert_eq!(handed().tcp("http", &[taken]).unwrap().len(), 1);
+        let other: SocketAddr = "127.0.0.1:1".parse().unwrap();
+        let error = handed().tcp("http", &[other]).unwrap_err().to_string();
+        assert!(error.contains("[Socket]\nListenStream=\nListenStream=127.0.0.1:1\n"), "{error}");
+        assert!(handed().finish().is_err());
     }
 
     #[test]

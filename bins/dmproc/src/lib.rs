@@ -5,7 +5,6 @@ pub mod service;
 
 pub mod config;
 pub mod counters;
-pub mod files;
 
 mod clients;
 mod outbox;

@@ -4,9 +4,8 @@ use std::process::ExitCode;
 
 use common::books::Books;
 use common::process::{self, Process};
-use hop::{Turns, without_sockets};
+use hop::{Turns, allow_descriptors, without_sockets};
 use leela_dmproc::config::Config;
-use leela_dmproc::files;
 use leela_dmproc::service::{Ends, Service};
 use sockets::inherited::Inherited;
 
@@ -22,7 +21,7 @@ fn main() -> ExitCode {
         inherited.finish().map_err(without_sockets)?;
         let mut turns = Turns::new(process::stop_signal()?)?;
         let books = Books::open(&run.books(name), name, SOURCES)?;
-        config.connections_max = files::allow(config.connections_max)?;
+        config.connections_max = allow_descriptors(config.connections_max)?;
         let ends = Ends { databus, listener, producer: run.timeline_multicast() };
         let service = Service::open(&config, ends, books, turns.registry())?;
         process::ready();

@@ -9,12 +9,14 @@
 
 pub mod account;
 
+mod descriptors;
 mod exit;
 mod inlet;
 mod input;
 mod output;
 mod turns;
 
+pub use descriptors::allow_descriptors;
 pub use exit::without_sockets;
 pub use inlet::{Counted, Datagram, Inlet, Protocol};
 pub use input::{Input, Received, Refusal};

@@ -8,7 +8,7 @@ const OTHERS: u64 = 64;
 
 /// Raises the limit on descriptors so that `connections` clients fit, as far as the system allows; gives how many
 /// fit then.
-pub fn allow(connections: u32) -> anyhow::Result<u32> {
+pub fn allow_descriptors(connections: u32) -> anyhow::Result<u32> {
     let wanted = u64::from(connections) + OTHERS;
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).context("asking for the limit on descriptors")?;
     if soft >= wanted {
