@@ -175,7 +175,7 @@ fn a_proc_that_needs_too_much_memory_is_ended_and_told() {
 
 #[test]
 fn a_thousand_clients_at_once_and_one_more_than_allowed() {
-    leela_dmproc::files::allow(1_200).unwrap();
+    hop::allow_descriptors(1_200).unwrap();
     let mut bed = Bed::new();
     let dmproc = bed.start("");
     let mut clients: Vec<_> =
