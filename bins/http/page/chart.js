@@ -193,19 +193,20 @@ export class Chart {
     pen.clip();
     for (const line of panel.lines) this.#line(pen, line, y, style.getPropertyValue(line.colour));
     pen.restore();
-    if (this.#panels.length > 1) this.#name(pen, panel, style);
+    if (this.#panels.length > 1) this.#name(pen, panel, width, style);
   }
 
   /** The name of a panel's only line, on paper, so that it can be read over the line. */
-  #name(pen, { lines: [line], top }, style) {
+  #name(pen, { lines: [line], top }, width, style) {
+    const name = fitted(pen, line.name, width - this.#left - MARGIN.right - 16);
     pen.textAlign = "left";
     pen.textBaseline = "top";
     pen.strokeStyle = this.#colours.paper;
     pen.lineWidth = 4;
     pen.lineJoin = "round";
-    pen.strokeText(line.name, this.#left + 8, top + 3);
+    pen.strokeText(name, this.#left + 8, top + 3);
     pen.fillStyle = style.getPropertyValue(line.colour);
-    pen.fillText(line.name, this.#left + 8, top + 3);
+    pen.fillText(name, this.#left + 8, top + 3);
   }
 
   /** A line with its band from lowest to highest; a gap stays a gap, and what is too short for a line is a dot. */
@@ -269,4 +270,13 @@ export class Chart {
       }
     }
   }
+}
+
+/** Text that is not wider: of a long one the middle is left out, since names differ at their ends. */
+function fitted(pen, text, width) {
+  let shown = text;
+  for (let keep = text.length; pen.measureText(shown).width > width && keep > 2; keep -= 2) {
+    shown = `${text.slice(0, keep / 2)}…${text.slice(-keep / 2)}`;
+  }
+  return shown;
 }

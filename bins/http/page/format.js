@@ -64,7 +64,8 @@ export function valueMarks(low, high, wanted) {
   // Multiplied, not added up: an error would grow.
   for (let n = Math.ceil(low / step - 1e-9); n * step <= high + step * 1e-9; n += 1) at.push(n * step || 0);
   const size = Math.max(Math.abs(low), Math.abs(high));
-  const [unit, letter] = PREFIXES.find(([unit]) => size >= unit * 10) ?? [1, ""];
+  // 1500 is easier than 1.5k.
+  const [unit, letter] = PREFIXES.find(([unit]) => size >= Math.max(unit, 1e4)) ?? [1, ""];
   const digits = Math.min(20, Math.max(0, -Math.floor(Math.log10(step / unit) + 1e-9)));
   // 2.5 wants one digit more than 2 does.
   const more = Number.isInteger(Math.round((step / unit) * 10 ** digits * 1e6) / 1e6) ? 0 : 1;

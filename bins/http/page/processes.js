@@ -56,7 +56,7 @@ export class Processes {
     const row = make("tr", {}, make("td", {}, button), make("td", {}, make("span", { class: `state ${state}` }, state)),
       number("Received", received), make("td", { class: "rate" }, this.#rate(name, received, ms)),
       number("Refused", refused, true), number("Lost", lost, true));
-    const about = [["process id", count(pid)], ["since", moment(since * 1000)]];
+    const about = [["process id", String(pid)], ["since", moment(since * 1000)]];
     const entries = [...about, ...Object.entries(counters).map(([counter, value]) => [counter, count(value)])];
     const list = make("dl", {}, ...entries.map(([term, value]) => make("div", {}, make("dt", {}, term), make("dd", {}, value))));
     const more = make("tr", { class: "counters" }, make("td", { colspan: "6" }, list));

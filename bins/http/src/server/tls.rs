@@ -1,0 +1,59 @@
+//! https: the certificate it is served with, and the ones that clients have to show.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use common::exit::{Exit, OrExit};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
+
+use crate::config::Config;
+
+/// What a TLS handshake needs; none where plain http is configured. A file that is wrong exits 78.
+pub fn acceptor(config: &Config) -> anyhow::Result<Option<TlsAcceptor>> {
+    if config.tls_certificate.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    build(config).exit(Exit::Config).map(Some)
+}
+
+fn build(config: &Config) -> anyhow::Result<TlsAcceptor> {
+    let chain = certificates("tls_certificate", &config.tls_certificate)?;
+    let key = PrivateKeyDer::from_pem_file(&config.tls_key)
+        .with_context(|| format!("tls_key: reading {}", config.tls_key.display()))?;
+    let provider = Arc::new(ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .context("choosing versions of TLS")?;
+    let builder = if config.tls_client_ca.as_os_str().is_empty() {
+        builder.with_no_client_auth()
+    } else {
+        let mut roots = RootCertStore::empty();
+        for certificate in certificates("tls_client_ca", &config.tls_client_ca)? {
+            roots.add(certificate).context("tls_client_ca: a certificate cannot be used")?;
+        }
+        let mut verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+        if !config.token_file.as_os_str().is_empty() {
+            // Who has none may have the token.
+            verifier = verifier.allow_unauthenticated();
+        }
+        builder.with_client_cert_verifier(verifier.build().context("tls_client_ca")?)
+    };
+    let mut server =
+        builder.with_single_cert(chain, key).context("tls_certificate and tls_key do not fit")?;
+    server.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(server)))
+}
+
+fn certificates(key: &str, path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let certificates: Vec<_> = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect)
+        .with_context(|| format!("{key}: reading {}", path.display()))?;
+    anyhow::ensure!(!certificates.is_empty(), "{key}: there is no certificate in {}", path.display());
+    Ok(certificates)
+}
