@@ -97,6 +97,24 @@ impl Stage {
         self.browser.wait(&format!("{selector} says {text:?}"), &has);
     }
 
+    /// Waits until the store has a series.
+    #[track_caller]
+    fn wait_stored(&mut self, key: &str) {
+        let has = format!(
+            "fetch('/v2/series?' + new URLSearchParams({{ key: {key:?} }})).then((answer) => answer.json())
+                .then(({{ series }}) => series.length === 1)"
+        );
+        self.browser.wait(&format!("{key} is stored"), &has);
+    }
+
+    /// Chooses what a box offers.
+    fn choose(&mut self, id: &str, value: &str) {
+        self.browser.value(&format!(
+            "{{ const box = document.getElementById({id:?}); box.value = {value:?};
+                box.dispatchEvent(new Event('change')); }}"
+        ));
+    }
+
     /// Waits until the crosshair reads so.
     #[track_caller]
     fn wait_reading(&mut self, text: &str) {
@@ -194,6 +212,19 @@ fn a_metric_sent_by_udp_moves_the_chart() {
     stage.browser.wait("nothing is shown", "document.getElementById('legend').hidden");
     stage.open(&address, DESK);
     stage.wait_text("#legend", "99.25");
+
+    // Tags narrow the search.
+    stage.send("room.temp;dc=ams", 3.0, 0);
+    stage.send("room.temp;dc=fra", 4.0, 0);
+    stage.wait_stored("room.temp;dc=fra");
+    stage.browser.value("document.getElementById('tags').open = true");
+    stage.browser.wait("tags are there", "document.querySelector('#tag option[value=dc]') !== null");
+    stage.choose("tag", "dc");
+    stage.browser.wait("values are there", "document.querySelector('#value option[value=fra]') !== null");
+    stage.choose("value", "fra");
+    stage.wait_text("#where", "dc=fra");
+    stage.wait_text("#find-says", "1 series");
+    stage.wait_text("#results", "dc=fra");
 
     // A name is text, whatever it holds.
     stage.open("#key=%3Cb%3Ebold%3C%2Fb%3E&find=bold", DESK);
@@ -341,6 +372,9 @@ const FORMATS: &[(&str, &str)] = &[
     ("marks(-5, 5, 2)", "-5 0 5"),
     ("marks(18, 34, 4)", "20 25 30"),
     ("marks(0, 6e8, 3)", "0 200M 400M 600M"),
+    ("marks(3e9, 5e9, 2)", "3G 4G 5G"),
+    ("marks(1000, 2000, 2)", "1000 1500 2000"),
+    ("marks(0, 20000, 2)", "0 10k 20k"),
     ("marks(0, 2e-9, 2)", "0 1e-9 2e-9"),
     ("marks(1e15, 1e15 + 4, 2)", "1000000000000000 1000000000000002 1000000000000004"),
     ("times(1350332001000, 300000, 6)", "22:14 22:15 22:16 22:17 22:18"),
