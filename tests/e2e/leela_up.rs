@@ -15,7 +15,7 @@ use serde_json::Value;
 use tests::{Leela, Sandbox, binary, wait_for, wait_until};
 
 /// All that it runs, in the order of its lines.
-const PROCESSES: [&str; 6] = ["udp", "collectd", "host", "timeline", "dmproc", "storage"];
+const PROCESSES: [&str; 7] = ["udp", "collectd", "host", "timeline", "dmproc", "storage", "http"];
 
 /// A `leela up` on the instance of a sandbox; no port of the system's is used.
 struct Up {
@@ -33,6 +33,7 @@ fn config(sandbox: &Sandbox, udp: &str, collectd: &str) -> PathBuf {
     fs::create_dir(&dir).unwrap();
     fs::write(dir.join("udp.toml"), format!("listen = [\"{udp}\"]\n")).unwrap();
     fs::write(dir.join("collectd.toml"), format!("listen = [\"{collectd}\"]\n")).unwrap();
+    fs::write(dir.join("http.toml"), "listen = [\"127.0.0.1:0\"]\n").unwrap();
     dir
 }
 
@@ -115,7 +116,7 @@ fn it_says_what_listens_where_and_what_to_type_next() {
     up.wait_out(" status");
     let said = up.out();
     let ready = said.lines().find(|line| line.contains("processes ready")).unwrap();
-    assert!(ready.starts_with("6 of 6 processes ready after "), "{ready}");
+    assert!(ready.starts_with("7 of 7 processes ready after "), "{ready}");
     let run = sandbox.run().to_string();
     for want in [&sandbox.path().join(".leela").display().to_string(), &run, "/up"] {
         assert!(ready.contains(want), "{want}: {ready}");
@@ -127,6 +128,7 @@ fn it_says_what_listens_where_and_what_to_type_next() {
         ("timeline", "timeline.databus timeline.multicast"),
         ("dmproc", "dmproc.databus dmproc.proc"),
         ("storage", "storage.databus storage.query"),
+        ("http", "http://127.0.0.1:"),
     ] {
         let line = said.lines().find(|line| line.starts_with(&format!("  {process} ")));
         let line = line.unwrap_or_else(|| panic!("{process}: {said}"));
@@ -360,6 +362,7 @@ fn status_in_json_has_just_these_fields() {
         ("udp", "timeline"),
         ("collectd", "timeline"),
         ("host", "timeline"),
+        ("http", "timeline"),
         ("timeline", "dmproc"),
         ("timeline", "storage"),
     ] {

@@ -8,7 +8,7 @@ use std::process::Command;
 use tests::{Sandbox, wait_for, workspace};
 
 /// Every process; `leela` itself is not one.
-const PROCESSES: [&str; 6] = ["collectd", "dmproc", "host", "storage", "timeline", "udp"];
+const PROCESSES: [&str; 7] = ["collectd", "dmproc", "host", "http", "storage", "timeline", "udp"];
 
 fn page(process: &str) -> (PathBuf, String) {
     let path = workspace().join(format!("bins/{process}/leela-{process}.8.rst"));

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::{Path, PathBuf};
@@ -88,6 +88,7 @@ impl Sandbox {
         let run = self.run().clone();
         let held: Vec<OwnedFd> = match process {
             "udp" | "collectd" => return self.hold_udp(process, &[(Ipv4Addr::LOCALHOST, 0).into()], 1),
+            "http" => return self.hold_tcp(process, &[(Ipv4Addr::LOCALHOST, 0).into()]),
             "timeline" => vec![
                 bind_datagram(&run.timeline_databus()).into(),
                 bind_datagram(&run.timeline_multicast()).into(),
@@ -115,6 +116,15 @@ impl Sandbox {
         let mut listen: Vec<SocketAddr> = local.collect();
         listen.dedup();
         self.listen.insert(process.to_owned(), listen);
+        self.held.insert(process.to_owned(), sockets.into_iter().map(OwnedFd::from).collect());
+    }
+
+    /// Holds listening TCP sockets for a process; port 0 is a free one.
+    pub fn hold_tcp(&mut self, process: &str, addresses: &[SocketAddr]) {
+        let bind = |address: &SocketAddr| inherited::bind_tcp(*address).expect("a loopback address");
+        let sockets: Vec<TcpListener> = addresses.iter().map(bind).collect();
+        let local = sockets.iter().map(|socket| socket.local_addr().expect("it is bound"));
+        self.listen.insert(process.to_owned(), local.collect());
         self.held.insert(process.to_owned(), sockets.into_iter().map(OwnedFd::from).collect());
     }
 

@@ -59,7 +59,7 @@ impl Supervisor {
             self.children
                 .iter_mut()
                 .filter(|child| of_role(child))
-                .for_each(|child| child.handover.close_udp());
+                .for_each(|child| child.handover.close_network());
         }
         self.finish(before, start, at_once, &killed)
     }

@@ -1,7 +1,7 @@
 //! The sockets of a process: bound here, handed over at every start, so that their queues outlive it.
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use anyhow::Context;
 use common::runtime_dir::RuntimeDir;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::SockRef;
-use sockets::inherited::{InheritError, Inherited, bind_udp, grow_receive_buffer};
+use sockets::inherited::{InheritError, Inherited, bind_tcp, bind_udp, grow_receive_buffer};
 use sockets::meminfo::meminfo;
 
 use super::holder::{self, Holder};
@@ -23,6 +23,14 @@ struct Listen {
     configured: SocketAddr,
     actual: SocketAddr,
     sockets: Vec<UdpSocket>,
+}
+
+/// A configured address at which TCP is listened to, and where it really is.
+#[derive(Debug)]
+struct Door {
+    configured: SocketAddr,
+    actual: SocketAddr,
+    socket: TcpListener,
 }
 
 /// A port that was taken.
@@ -42,6 +50,9 @@ pub(super) struct Handover {
     datagrams: Vec<(PathBuf, UnixDatagram)>,
     listeners: Vec<(PathBuf, UnixListener)>,
     udp: Vec<Listen>,
+    tcp: Vec<Door>,
+    /// TCP is https.
+    is_tls: bool,
     /// The receive buffer that is configured for each UDP socket, in bytes.
     buffer: u64,
     /// Datagrams in sockets that the configuration did not want any more.
@@ -58,10 +69,14 @@ impl Handover {
         run: &RuntimeDir,
     ) -> anyhow::Result<Vec<Taken>> {
         self.bind_paths(wanted, run)?;
-        match wanted.iter().any(|wanted| matches!(wanted, Wanted::Udp)) {
-            true => self.bind_udp(settings),
-            false => Ok(Vec::new()),
+        let mut taken = Vec::new();
+        if wanted.iter().any(|wanted| matches!(wanted, Wanted::Udp)) {
+            taken.extend(self.bind_udp(settings)?);
         }
+        if wanted.iter().any(|wanted| matches!(wanted, Wanted::Tcp)) {
+            taken.extend(self.bind_tcp(settings)?);
+        }
+        Ok(taken)
     }
 
     /// The part of [`Handover::bind`] that no configuration changes: sockets in the runtime directory.
@@ -82,7 +97,7 @@ impl Handover {
                         self.listeners.push((path, socket));
                     }
                 }
-                Wanted::Udp => {}
+                Wanted::Udp | Wanted::Tcp => {}
             }
         }
         Ok(())
@@ -124,22 +139,51 @@ impl Handover {
         Ok(taken)
     }
 
-    /// Where UDP is really listened to.
+    fn bind_tcp(&mut self, settings: &Settings) -> anyhow::Result<Vec<Taken>> {
+        self.is_tls = !settings.tls_certificate.as_os_str().is_empty();
+        self.tcp.retain(|door| settings.listen.contains(&door.configured));
+        let mut taken = Vec::new();
+        for &configured in &settings.listen {
+            if self.tcp.iter().any(|door| door.configured == configured) {
+                continue;
+            }
+            let socket = match bind_tcp(configured) {
+                Err(InheritError::Bind { source, .. }) if source.kind() == io::ErrorKind::AddrInUse => {
+                    let socket = bind_tcp(SocketAddr::new(configured.ip(), 0))?;
+                    let instead = socket.local_addr().context("asking a socket for its address")?;
+                    taken.push(Taken { configured, holder: holder::of_tcp(configured), instead });
+                    socket
+                }
+                bound => bound?,
+            };
+            let actual = socket.local_addr().context("asking a socket for its address")?;
+            self.tcp.push(Door { configured, actual, socket });
+        }
+        self.tcp.sort_by_key(|door| settings.listen.iter().position(|wanted| *wanted == door.configured));
+        Ok(taken)
+    }
+
+    /// Where UDP or TCP is really listened to.
     pub(super) fn addresses(&self) -> Vec<SocketAddr> {
-        self.udp.iter().map(|listen| listen.actual).collect()
+        let udp = self.udp.iter().map(|listen| listen.actual);
+        udp.chain(self.tcp.iter().map(|door| door.actual)).collect()
     }
 
     /// Whether any of it is not as configured, so that the process has to be told.
     pub(super) fn elsewhere(&self) -> bool {
         self.udp.iter().any(|listen| listen.actual != listen.configured)
+            || self.tcp.iter().any(|door| door.actual != door.configured)
     }
 
-    /// All of it as people know it: addresses, and the names of unix sockets.
+    /// All of it as people know it: addresses, those of pages to be opened, and the names of unix sockets.
     pub(super) fn shown(&self) -> Vec<String> {
         let paths =
             self.datagrams.iter().map(|(path, _)| path).chain(self.listeners.iter().map(|(path, _)| path));
         let names = paths.filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
-        self.addresses().iter().map(SocketAddr::to_string).chain(names).collect()
+        let scheme = if self.is_tls { "https" } else { "http" };
+        let udp = self.udp.iter().map(|listen| listen.actual.to_string());
+        let tcp = self.tcp.iter().map(|door| format!("{scheme}://{}/", door.actual));
+        udp.chain(tcp).chain(names).collect()
     }
 
     /// The receive buffer of its UDP sockets where the system granted less than is configured: `(granted,
@@ -166,6 +210,9 @@ impl Handover {
         for socket in self.udp.iter().flat_map(|listen| &listen.sockets) {
             descriptors.push(("udp".to_owned(), socket.try_clone().context("handing over")?.into()));
         }
+        for Door { socket, .. } in &self.tcp {
+            descriptors.push(("tcp".to_owned(), socket.try_clone().context("handing over")?.into()));
+        }
         Ok(descriptors)
     }
 
@@ -178,15 +225,16 @@ impl Handover {
         poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
     }
 
-    /// Closes the UDP sockets, and counts what nobody will read any more.
-    pub(super) fn close_udp(&mut self) {
+    /// Closes the sockets of the network, and counts the datagrams that nobody will read any more.
+    pub(super) fn close_network(&mut self) {
+        self.tcp.clear();
         self.unread += unread(&self.udp);
         self.udp.clear();
     }
 
     /// The end: closes all, removes the paths, and counts the UDP datagrams that nobody will read any more.
     pub(super) fn close(mut self) -> u64 {
-        self.close_udp();
+        self.close_network();
         for path in
             self.datagrams.iter().map(|(path, _)| path).chain(self.listeners.iter().map(|(path, _)| path))
         {
@@ -222,7 +270,12 @@ mod tests {
     use common::size::Size;
 
     fn settings(listen: &[SocketAddr], readers: usize) -> Settings {
-        Settings { listen: listen.to_vec(), readers, receive_buffer: Size::from_mib(1) }
+        Settings {
+            listen: listen.to_vec(),
+            readers,
+            receive_buffer: Size::from_mib(1),
+            ..Settings::default()
+        }
     }
 
     fn run() -> (tempfile::TempDir, RuntimeDir) {
@@ -250,6 +303,24 @@ mod tests {
             assert!(handover.bind(&[Wanted::Udp], &wanted, &run).unwrap().is_empty());
             assert_eq!(handover.addresses(), [taken[0].instead]);
         }
+    }
+
+    #[test]
+    fn a_tcp_port_that_is_taken_is_replaced_and_shown_as_a_page() {
+        let (_dir, run) = run();
+        let other = TcpListener::bind("127.0.0.1:0").unwrap();
+        let configured = other.local_addr().unwrap();
+        let mut handover = Handover::default();
+        let wanted = settings(&[configured], 1);
+        let taken = handover.bind(&[Wanted::Tcp], &wanted, &run).unwrap();
+        assert!(matches!(taken[0].holder, Holder::Process(pid, _) if pid == std::process::id()));
+        assert_eq!((handover.addresses(), handover.elsewhere()), (vec![taken[0].instead], true));
+        assert_eq!(handover.shown(), [format!("http://{}/", taken[0].instead)]);
+        assert_eq!(handover.descriptors().unwrap().len(), 1);
+        assert!(handover.bind(&[Wanted::Tcp], &wanted, &run).unwrap().is_empty());
+        assert_eq!(handover.addresses(), [taken[0].instead]);
+        handover.close_network();
+        assert!(std::net::TcpStream::connect(taken[0].instead).is_err());
     }
 
     #[test]

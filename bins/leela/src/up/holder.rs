@@ -1,6 +1,6 @@
-//! Who holds a UDP port that is taken.
+//! Who holds a port that is taken.
 //!
-//! Source: proc_pid_net(5): /proc/net/udp has each socket's local address, its user and its inode; the process
+//! Source: proc_pid_net(5): /proc/net/udp, and tcp as well, has each socket's local address, its user and its inode; the process
 //! that has `socket:[inode]` open under /proc/PID/fd holds it.
 
 use std::ffi::OsStr;
@@ -32,7 +32,7 @@ impl fmt::Display for Holder {
     }
 }
 
-/// A row of /proc/net/udp.
+/// A row of /proc/net/udp or tcp.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Row {
     address: SocketAddr,
@@ -40,9 +40,18 @@ struct Row {
     inode: u64,
 }
 
-/// Who keeps `address` from being bound.
+/// Who keeps `address` from being bound by UDP.
 pub(super) fn of_udp(address: SocketAddr) -> Holder {
-    let rows = ["/proc/net/udp", "/proc/net/udp6"]
+    of(["/proc/net/udp", "/proc/net/udp6"], address)
+}
+
+/// Who keeps `address` from being listened at by TCP.
+pub(super) fn of_tcp(address: SocketAddr) -> Holder {
+    of(["/proc/net/tcp", "/proc/net/tcp6"], address)
+}
+
+fn of(files: [&str; 2], address: SocketAddr) -> Holder {
+    let rows = files
         .into_iter()
         .filter_map(|path| fs::read_to_string(path).ok())
         .flat_map(|text| text.lines().filter_map(row).collect::<Vec<_>>());

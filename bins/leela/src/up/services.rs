@@ -24,6 +24,8 @@ pub(super) enum Wanted {
     Listener(fn(&RuntimeDir) -> PathBuf),
     /// UDP sockets, as the keys `listen`, `readers` and `receive_buffer` of its configuration say.
     Udp,
+    /// A listening TCP socket for each address of the key `listen`.
+    Tcp,
 }
 
 /// A process, and what it is handed.
@@ -75,4 +77,5 @@ pub(super) const SERVICES: &[Service] = &[
         wanted: &[Wanted::Datagram(RuntimeDir::storage_databus), Wanted::Listener(RuntimeDir::storage_query)],
         about: "history",
     },
+    Service { name: "http", role: Role::Input, wanted: &[Wanted::Tcp], about: "the page and the REST API" },
 ];

@@ -16,18 +16,21 @@ use serde::Deserialize;
 /// The drop-in with the ports that were free; it sorts behind all others.
 const DROP_IN: &str = "~free-ports.toml";
 
-/// The keys that decide about UDP sockets. A process that has none of them gets none.
+/// The keys that decide about sockets of the network. A process that has none of them gets none.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 #[serde(default)]
 pub(super) struct Settings {
     pub(super) listen: Vec<SocketAddr>,
     pub(super) readers: usize,
     pub(super) receive_buffer: Size,
+    /// A certificate to serve https with; empty for http.
+    pub(super) tls_certificate: PathBuf,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { listen: Vec::new(), readers: 1, receive_buffer: Size::from_mib(64) }
+        let (readers, receive_buffer) = (1, Size::from_mib(64));
+        Settings { listen: Vec::new(), readers, receive_buffer, tls_certificate: PathBuf::new() }
     }
 }
 
@@ -177,6 +180,7 @@ mod tests {
                     listen: vec!["127.0.0.1:6968".parse().unwrap(), "[::1]:6968".parse().unwrap()],
                     readers: 2,
                     receive_buffer: Size::from_mib(8),
+                    ..Settings::default()
                 },
             ),
         ] {
