@@ -25,6 +25,8 @@ pub struct Config {
     pub memory_max: Size,
     /// Records in memory are sealed when they are so old: it bounds the log, and the time of a start.
     pub seal_after: Span,
+    /// The files of a day are merged into one when none came for so long; before that, where they are many.
+    pub merge_after: Span,
     /// What was received is made durable so often, at least.
     pub sync_every: Span,
     /// Connections to the query socket at the same time; one more is refused.
@@ -61,6 +63,7 @@ impl Default for Config {
             head_max: Size::from_mib(64),
             memory_max: Size::from_mib(256),
             seal_after: Span::from_mins(10),
+            merge_after: Span::from_mins(10),
             sync_every: Span::from_secs(1),
             connections_max: 64,
             readers: 4,
@@ -88,6 +91,7 @@ impl Config {
             head_bytes_max: self.head_max.bytes(),
             memory_bytes_max: self.memory_max.bytes(),
             seal_after: self.seal_after.duration(),
+            settle: self.merge_after.duration(),
             retention: age(self.retention),
             keep: self.keep.iter().map(keep).collect::<Result<_, Wrong>>()?,
             disk_max: (!self.disk_max.is_empty()).then(|| self.disk_max.bytes()),
@@ -122,8 +126,10 @@ impl Process for Config {
                 "at least twice `head_max`: one half is sealed while the other fills",
             ));
         }
-        if !(Span::from_secs(1)..=Span::from_hours(24)).contains(&self.seal_after) {
-            return Err(Wrong::new("seal_after", "1s to 1d"));
+        for (key, span) in [("seal_after", self.seal_after), ("merge_after", self.merge_after)] {
+            if !(Span::from_secs(1)..=Span::from_hours(24)).contains(&span) {
+                return Err(Wrong::new(key, "1s to 1d"));
+            }
         }
         if !(Span::from_millis(10)..=Span::from_secs(60)).contains(&self.sync_every) {
             return Err(Wrong::new("sync_every", "10ms to 1m"));
@@ -170,6 +176,7 @@ mod tests {
             (Config { head_max: Size::from_kib(1023), ..default() }, "head_max"),
             (Config { memory_max: Size::from_mib(127), ..default() }, "memory_max"),
             (Config { seal_after: Span::from_millis(999), ..default() }, "seal_after"),
+            (Config { merge_after: Span::from_hours(25), ..default() }, "merge_after"),
             (Config { sync_every: Span::from_secs(61), ..default() }, "sync_every"),
             (Config { connections_max: 0, ..default() }, "connections_max"),
             (Config { readers: 257, ..default() }, "readers"),

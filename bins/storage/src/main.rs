@@ -6,6 +6,7 @@ use common::books::Books;
 use common::process::{self, Process};
 use hop::{Turns, without_sockets};
 use leela_storage::config::Config;
+use leela_storage::files::Disk;
 use leela_storage::service::{Ends, Service};
 use sockets::inherited::Inherited;
 
@@ -23,7 +24,8 @@ fn main() -> ExitCode {
         let mut turns = Turns::new(process::stop_signal()?)?;
         let books = Books::open(&run.books(name), name, SOURCES)?;
         let ends = Ends { databus, listener, producer: run.timeline_multicast() };
-        let Some(service) = Service::open(&config, ends, books, &places.state_dir, &mut turns)? else {
+        let files = Disk::shared();
+        let Some(service) = Service::open(files, &config, ends, books, &places.state_dir, &mut turns)? else {
             return Ok(());
         };
         process::ready();

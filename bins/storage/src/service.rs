@@ -34,7 +34,7 @@ use sockets::registration;
 use crate::asks::Asks;
 use crate::config::Config;
 use crate::counters::Counters;
-use crate::files::{Disk, SharedFiles};
+use crate::files::SharedFiles;
 use crate::log::Log;
 use crate::store::Store;
 use crate::store::embedded::Embedded;
@@ -91,9 +91,10 @@ pub struct Service {
 }
 
 impl Service {
-    /// Opens the store, takes in what the log holds and registers the sockets; `None` when it is told to stop before
+    /// Opens the store over `files`, takes in what the log holds and registers the sockets; `None` when it is told to stop before
     /// that is done, which loses nothing.
     pub fn open(
+        files: SharedFiles,
         config: &Config,
         ends: Ends,
         mut books: Books<Counters>,
@@ -101,7 +102,6 @@ impl Service {
         turns: &mut Turns,
     ) -> anyhow::Result<Option<Service>> {
         let lock = hold(state)?;
-        let files: SharedFiles = Disk::shared();
         let options = config.options(state.file("store")).map_err(|wrong| Exit::Config.error(wrong))?;
         let store: Arc<dyn Store> =
             Arc::new(Embedded::open(files.clone(), options).context("opening the store")?);
