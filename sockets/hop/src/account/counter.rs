@@ -1,7 +1,7 @@
 //! What the name of a counter says of it, for whoever shows all counters of all processes.
 
 /// Families of counters: the last word of the family's name, and the tag that its labels become.
-const FAMILIES: [(&str, &str); 8] = [
+const FAMILIES: [(&str, &str); 9] = [
     ("refused", "reason"),
     ("dropped", "reason"),
     ("unreadable", "reason"),
@@ -10,6 +10,7 @@ const FAMILIES: [(&str, &str); 8] = [
     ("ok", "route"),
     ("wrong", "route"),
     ("failed", "route"),
+    ("cut", "route"),
 ];
 
 /// Counters whose name ends in one of these words say how many there are now.
@@ -63,6 +64,8 @@ mod tests {
             ("datagrams_refused.form", ("datagrams_refused", Some(("reason", "form"))), false),
             ("databus.refused.form", ("databus.refused", Some(("reason", "form"))), false),
             ("unreadable.version", ("unreadable", Some(("reason", "version"))), false),
+            ("requests.cut.series", ("requests.cut", Some(("route", "series"))), false),
+            ("turned_away.head", ("turned_away", Some(("reason", "head"))), false),
             ("unread.books", ("unread", Some(("what", "books"))), false),
             ("passed.gauge", ("passed.gauge", None), false),
             ("refused.series", ("refused", Some(("reason", "series"))), false),
