@@ -7,6 +7,7 @@ mod kill9;
 mod leela_up;
 mod live_queries;
 mod man_pages;
+mod page;
 mod queries;
 mod registration;
 mod restart_keeps_queued;
