@@ -10,7 +10,9 @@ use crate::completion::Completion;
 use crate::query::Query;
 use crate::refused::Refused;
 use crate::send::Send;
+use crate::series::Series;
 use crate::status::Status;
+use crate::store::Store;
 use crate::tail::Tail;
 use crate::up::Up;
 
@@ -60,6 +62,10 @@ pub enum Command {
     Tail(Tail),
     /// Run a query and print what it answers, as it happens
     Query(Query),
+    /// List the series that are kept
+    Series(Series),
+    /// See, check, copy and clear what is kept
+    Store(Store),
     /// Say what came in, where it went, and whether the books balance
     Status(Status),
     /// Show the last refused inputs, and what is wrong with them

@@ -8,12 +8,15 @@ mod spot;
 mod utc;
 mod wait;
 
+mod candidates;
 pub mod check;
 pub mod completion;
 pub mod query;
 pub mod refused;
 pub mod send;
+pub mod series;
 pub mod status;
+pub mod store;
 pub mod tail;
 #[allow(rustdoc::invalid_html_tags, reason = "its help speaks of <process>.toml")]
 pub mod up;
@@ -31,6 +34,12 @@ use instance::Instance;
 
 /// Parses the command line, does what it says, and tells an error once.
 pub fn main() -> ExitCode {
+    let words: Vec<OsString> = env::args_os().skip(1).collect();
+    if words.first().is_some_and(|word| word == candidates::WORD) {
+        let text = |word: &OsString| word.to_string_lossy().into_owned();
+        candidates::run(&words.iter().skip(2).map(text).collect::<Vec<_>>());
+        return Exit::Ok.into();
+    }
     let cli = match Cli::try_parse_from(asking_for_help(env::args_os())) {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
@@ -67,6 +76,8 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::Send(send) => send::run(send, &instance),
         Command::Tail(tail) => tail::run(tail, &instance),
         Command::Query(query) => query::run(query, &instance),
+        Command::Series(series) => series::run(series, &instance),
+        Command::Store(store) => store::run(store, &instance),
         Command::Status(status) => status::run(status, &instance),
         Command::Refused(refused) => refused::run(refused, &instance),
         Command::Check(check) => check::run(check),

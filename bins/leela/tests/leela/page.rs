@@ -50,8 +50,10 @@ fn every_command_and_option_is_in_the_page_and_the_other_way_round() {
         let name = command.get_name();
         assert!(section("SYNOPSIS", '=').contains(&format!("| leela {name}")), "{name}");
         let mut documented = options(section(name, '-'));
-        let has: BTreeSet<String> = command
-            .get_arguments()
+        // Those of its verbs stand in the same section.
+        let has: BTreeSet<String> = std::iter::once(&command)
+            .chain(command.get_subcommands())
+            .flat_map(clap::Command::get_arguments)
             .filter(|argument| !argument.is_hide_set())
             .filter_map(|argument| argument.get_long())
             .map(str::to_owned)
@@ -96,11 +98,17 @@ fn the_page_has_every_exit_status() {
 #[test]
 fn every_command_s_help_has_examples() {
     let names: Vec<String> = commands().iter().map(|command| command.get_name().to_owned()).collect();
-    for name in [None].into_iter().chain(names.iter().map(Some)) {
+    let mut words: Vec<Vec<String>> = vec![Vec::new()];
+    words.extend(names.into_iter().map(|name| vec![name]));
+    for command in commands() {
+        let verbs = command.get_subcommands();
+        words.extend(verbs.map(|verb| vec![command.get_name().to_owned(), verb.get_name().to_owned()]));
+    }
+    for words in words {
         for flag in ["-h", "--help"] {
-            let said = said(leela().args(name).arg(flag).spawn().unwrap(), b"");
-            assert_eq!(said.status, 0, "{name:?} {flag}");
-            assert!(said.out.contains("Examples:\n  leela "), "{name:?} {flag}: {}", said.out);
+            let said = said(leela().args(&words).arg(flag).spawn().unwrap(), b"");
+            assert_eq!(said.status, 0, "{words:?} {flag}");
+            assert!(said.out.contains("Examples:\n  leela "), "{words:?} {flag}: {}", said.out);
         }
     }
     Cli::command().debug_assert();
