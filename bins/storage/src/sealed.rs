@@ -43,8 +43,9 @@
 //! **What a flipped byte costs.** In a block: that block. In a page: nothing, because of the pages with the same
 //! number modulo 4 among each 64 there is the parity page: with the other 15 of them it gives the page back. That
 //! costs a sixteenth of the directory, where a second copy would cost all of it again, and the directory is a tenth
-//! of a file of short blocks. Neighbours belong to different parity pages, so a lost sector, or some ten KiB in one
-//! piece, cost no page either. In a parity page, head, or footer: nothing. In the index, or where the file's end is
+//! of a file of short blocks. Neighbours belong to different parity pages, so a lost sector costs no page either, if it
+//! does not hold a page right before its parity page. In a parity page, head, or footer: nothing. In the index, or
+//! where the file's end is
 //! torn off: the pages are looked for by their magic from the front, which takes as long as reading the file; a
 //! page follows its blocks, so that of a torn file all but the end is there. Keys are not in the blocks themselves:
 //! with blocks of a hundred points they would take a quarter of the file.
