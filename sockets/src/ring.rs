@@ -15,6 +15,7 @@
 //! is sent before that. So a number is never given out twice, and a datagram and its counters are one.
 
 mod file;
+mod image;
 
 use std::fs;
 use std::io;
@@ -23,10 +24,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
-use mapped::Mapping;
+use mapped::{Mapping, stream};
 use thiserror::Error;
 
 pub use file::RingFile;
+use image::Image;
 
 use crate::peer::{CONTENTS, PATH_BYTES_MAX, PEERS_MAX, PLACE_WORDS, Peer, Standing, Wants};
 
@@ -46,6 +48,8 @@ const WRAP: u32 = u32::MAX;
 const ROOM_BYTES: u64 = 256 * 1024;
 /// An empty ring goes back to its front from here on, so that a quiet process touches few pages.
 const FRONT_BYTES: u64 = 256 * 1024;
+/// From so far behind on, a peer makes the ring walk through memory that is in no cache: see [`image`].
+const FAR_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Why a ring cannot be used.
 #[derive(Debug, Error)]
@@ -90,6 +94,7 @@ pub struct Entry {
     pub count: u32,
     /// The position behind it.
     pub next: u64,
+    /// The place of its datagram in the body.
     bytes: Range<usize>,
 }
 
@@ -104,6 +109,7 @@ pub struct Ring {
     peers: Vec<Peer>,
     /// Bytes of the body that have room on the device.
     room: u64,
+    image: Image,
     #[cfg(test)]
     room_max: u64,
 }
@@ -155,6 +161,7 @@ impl Ring {
             numbers: numbers_of(carried),
             peers: Vec::new(),
             room: 0,
+            image: Image::default(),
             #[cfg(test)]
             room_max: u64::MAX,
         };
@@ -220,11 +227,21 @@ impl Ring {
             self.make_room(need);
         }
         let at = (self.head % self.bytes) as usize;
+        let far = self.head - self.low() > FAR_BYTES;
+        if far && self.sealed == self.head {
+            self.image.begin(at);
+        }
         let entry = &mut self.mapping.body_mut()[at..at + need as usize];
         entry[..4].copy_from_slice(&(datagram.len() as u32).to_ne_bytes());
         entry[4..8].copy_from_slice(&count.to_ne_bytes());
         entry[8..12].copy_from_slice(&u32::from(content).to_ne_bytes());
-        entry[ENTRY_BYTES as usize..][..datagram.len()].copy_from_slice(datagram);
+        let place = at + ENTRY_BYTES as usize;
+        if far && self.image.take(place, datagram) {
+            stream::copy(&mut entry[ENTRY_BYTES as usize..], datagram);
+        } else {
+            entry[ENTRY_BYTES as usize..][..datagram.len()].copy_from_slice(datagram);
+            self.image.forget(at..at + need as usize);
+        }
         self.head += need;
         self.numbers[usize::from(content)] += u64::from(count);
     }
@@ -298,7 +315,7 @@ impl Ring {
 
     /// The datagram of an entry that [`Ring::next_entry`] gave, before anything is appended.
     pub fn datagram(&self, entry: &Entry) -> &[u8] {
-        &self.mapping.body()[entry.bytes.clone()]
+        self.image.get(&entry.bytes).unwrap_or_else(|| &self.mapping.body()[entry.bytes.clone()])
     }
 
     /// Books an entry as taken by the kernel for this peer.

@@ -3,9 +3,10 @@
 //! [`Mapping`] is a file mapped into memory by its one writer; [`banks`] commits many words of it at once.
 //! Everybody else reads the file with plain reads ([`banks::read_file`]).
 //!
-//! **Invariant:** the only `unsafe` of shared memory is in `mapping.rs`.
+//! **Invariant:** the only `unsafe` of shared memory is in `mapping.rs` and `stream.rs`.
 
 pub mod banks;
 mod mapping;
+pub mod stream;
 
 pub use mapping::Mapping;

@@ -268,3 +268,30 @@ fn places_are_limited() {
     ring.leave(9);
     assert_eq!(ring.join(Path::new("/x"), EVENTS), Ok(9));
 }
+
+#[test]
+fn those_that_keep_up_get_every_byte_beside_one_that_is_far_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("r");
+    let mut ring = Ring::open(&path, 4 * FAR_BYTES, 1, &[0; 16]).unwrap();
+    let (stopped, other) =
+        (ring.join(Path::new("/a"), EVENTS).unwrap(), ring.join(Path::new("/b"), EVENTS).unwrap());
+    let datagram = |number: u32| number.to_le_bytes().repeat(1000 + number as usize % 7000);
+    let (mut next, mut carried) = (0, [0; CARRIED_WORDS]);
+    // Commits of one datagram and of many, over several laps, by far more than the image takes.
+    for commit in 0..600 {
+        let first = next;
+        next += [1, 3, 16, 80][commit % 4];
+        (first..next).for_each(|number| ring.append(2, 1, &datagram(number)));
+        carried = ring.seal();
+        let want: Vec<_> = (first..next).map(datagram).collect();
+        assert!(drain(&mut ring, other) == want, "commit {commit}");
+    }
+    let waits = ring.waiting(stopped);
+    assert_eq!(waits + ring.peers()[stopped].dropped, u64::from(next));
+    // The successor finds in the file what was written around the caches.
+    drop(ring);
+    let mut ring = Ring::open(&path, 4 * FAR_BYTES, 1, &carried).unwrap();
+    let want: Vec<_> = (next - waits as u32..next).map(datagram).collect();
+    assert!(drain(&mut ring, stopped) == want, "{waits} waited");
+}
