@@ -19,7 +19,7 @@ use crate::meminfo::meminfo;
 use crate::ring::CARRIED_WORDS;
 
 /// Datagrams received by one system call.
-pub const SLOTS: usize = 32;
+pub const SLOTS: usize = 64;
 
 /// A slot holds any UDP datagram.
 const SLOT_BYTES: usize = 64 * 1024;

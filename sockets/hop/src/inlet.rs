@@ -21,7 +21,9 @@ use crate::{Output, Turns};
 /// Rounds of [`SLOTS`] datagrams in one turn, over all sockets; each socket gets one at least. Each round is a
 /// datagram of the databus or a few: more of them than its queue holds would wait for the next turn with the
 /// timeline idle.
-const ROUNDS_A_TURN: usize = 8;
+const ROUNDS_A_TURN: usize = 4;
+/// A turn with pauses takes so long at most: signals and the sender wait for its end.
+const UNPOLLED_MAX: Duration = Duration::from_millis(5);
 
 /// What an input makes of the datagrams it gets.
 pub trait Protocol {
@@ -149,9 +151,7 @@ impl<P: Protocol> Inlet<P> {
             if turn.tick {
                 self.protocol.tick(time);
             }
-            if let Some(pause) = self.drain(turn.now, time)? {
-                std::thread::sleep(pause);
-            }
+            self.drain_and_pause(turn.now, time)?;
             if turn.tick {
                 self.count_kernel_drops()?;
                 self.commit(turn.now);
@@ -162,6 +162,22 @@ impl<P: Protocol> Inlet<P> {
         let deadline = Instant::now() + self.drain_timeout;
         let receiver = self.receiver;
         self.output.close(self.books, turns.poll(), deadline, |carried| receiver.seal(carried))?;
+        Ok(())
+    }
+
+    /// Reads what is there, pauses when that saves wake-ups, and reads again without asking the poll: each of its
+    /// answers would be that there is more.
+    fn drain_and_pause(&mut self, mut now: Instant, mut time: Time) -> anyhow::Result<()> {
+        let turn_ends = now + UNPOLLED_MAX;
+        while let Some(pause) = self.drain(now, time)? {
+            std::thread::sleep(pause);
+            (now, time) = (Instant::now(), Time::now());
+            self.readable.fill(true);
+            // A timeline that is behind is heard of by the poll alone.
+            if now >= turn_ends || self.output.next_try().is_some() {
+                break;
+            }
+        }
         Ok(())
     }
 
