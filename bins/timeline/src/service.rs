@@ -64,6 +64,8 @@ pub struct Service {
     drained: (u64, u64),
     start: Instant,
     readable: bool,
+    /// Registrations may be there to read.
+    has_registrations: bool,
     refused: Vec<Refused>,
     drain_timeout: Duration,
 }
@@ -123,6 +125,7 @@ impl Service {
             drained: (0, 0),
             start,
             readable: true,
+            has_registrations: true,
             refused: Vec::new(),
             drain_timeout,
         })
@@ -134,8 +137,8 @@ impl Service {
         let mut tick_at = self.start;
         loop {
             let next_try = self.output.next_try();
-            let until =
-                if self.readable { Instant::now() } else { next_try.map_or(tick_at, |at| at.min(tick_at)) };
+            let more = self.readable || self.has_registrations;
+            let until = if more { Instant::now() } else { next_try.map_or(tick_at, |at| at.min(tick_at)) };
             let turn = turns.next_turn(Some(until))?;
             if let Some(signal) = turn.stop {
                 tracing::info!(signal, "stopping");
@@ -144,14 +147,16 @@ impl Service {
             for token in turns.tokens() {
                 match token {
                     DATABUS => self.readable = true,
-                    MULTICAST => {}
+                    MULTICAST => self.has_registrations = true,
                     token => {
                         self.output.resume(token, turn.now);
                     }
                 }
             }
             self.output.send(turn.now);
-            self.register(turn.now)?;
+            if self.has_registrations {
+                self.has_registrations = self.register(turn.now)?;
+            }
             self.drain(turn.now)?;
             if turn.now >= tick_at {
                 let more = self.tick(turn.now, Time::now());
@@ -165,13 +170,13 @@ impl Service {
         self.stop(turns)
     }
 
-    /// Reads registrations: before the databus, so that a new peer gets what comes next.
-    fn register(&mut self, now: Instant) -> io::Result<()> {
+    /// Reads registrations: before the databus, so that a new peer gets what comes next. True when there may be more.
+    fn register(&mut self, now: Instant) -> io::Result<bool> {
         let mut buffer = [0; REGISTRATION_BYTES_MAX];
         for _ in 0..REGISTRATIONS_A_TURN {
             let Some(registration) = registration::receive(&self.multicast, &self.directory, &mut buffer)?
             else {
-                break;
+                return Ok(false);
             };
             let joined = registration
                 .map_err(|error| match error {
@@ -196,7 +201,7 @@ impl Service {
                 Err(refusal) => counters.registrations_refused.add(refusal),
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn expire_peers(&mut self, now: Instant) {
