@@ -10,6 +10,7 @@ use crate::Scale;
 use crate::child::{Receiving, build};
 use crate::clock::{cpu_of, monotonic_ns};
 use crate::core::{Core, Finished};
+use crate::cores::Cores;
 use crate::figure::{Figure, Unit, median};
 use crate::load::keys;
 use crate::sums::Sums;
@@ -58,10 +59,12 @@ struct Round {
 }
 
 fn round(rate: f64, seconds: f64) -> anyhow::Result<Round> {
+    let cores = Cores::without_first()?;
     let core = match rate > PROC_RATE_MAX {
         true => Core::with_peer(RECEIVE_BUFFER_MIB, &["--stamps", "--pace"])?,
         false => Core::with_proc(RECEIVE_BUFFER_MIB)?,
     };
+    cores.generate()?;
     let before = core.cpu()?;
     let start = monotonic_ns();
     let sent = send(core.address, rate, seconds)?;
@@ -115,8 +118,10 @@ fn send(address: SocketAddr, rate: f64, seconds: f64) -> anyhow::Result<Sums> {
 
 /// The share of a core, in percent, of a process that receives the same datagrams one by one, unread.
 fn raw_round(rate: f64, seconds: f64) -> anyhow::Result<f64> {
+    let cores = Cores::without_first()?;
     let mut receiver = Receiving::start("raw-udp", &["--one-by-one".as_ref()])?;
     let address: SocketAddr = receiver.line()?.parse()?;
+    cores.generate()?;
     let (before, start) = (cpu_of(receiver.pid())?, monotonic_ns());
     send(address, rate, seconds)?;
     let cpu = cpu_of(receiver.pid())? - before;

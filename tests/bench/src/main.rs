@@ -16,6 +16,7 @@ mod udp_events;
 
 mod clients;
 mod core;
+mod cores;
 mod disk;
 mod http;
 mod receiver;
