@@ -29,7 +29,7 @@ impl Embedded {
         };
         self.wake();
         let before = Arc::clone(&state.tombstones);
-        let made = Arc::new(Tombstone::new(position, now, which));
+        let made = Arc::new(Tombstone::new(position, state.number, now, which));
         state.tombstones = Arc::new(before.iter().cloned().chain([made]).collect());
         if let Err(err) = state.save(&self.shelf.files, &self.shelf.directory) {
             state.tombstones = before;
@@ -80,12 +80,12 @@ impl Embedded {
         let is_over = |age: &Option<_>| volume.summary.last_ms < horizon_ms(*age, now);
         let over: Vec<usize> =
             rules.enumerate().filter(|(_, age)| is_over(age)).map(|(rule, _)| rule).collect();
-        let positions: Vec<u64> = of_file.map(|tombstone| tombstone.position.0).collect();
-        if over.is_empty() && positions.is_empty() {
+        let deletes: Vec<u64> = of_file.map(|tombstone| tombstone.number).collect();
+        if over.is_empty() && deletes.is_empty() {
             return None;
         }
         let mut hasher = DefaultHasher::new();
-        (over, positions).hash(&mut hasher);
+        (over, deletes).hash(&mut hasher);
         Some(hasher.finish().max(1))
     }
 

@@ -33,7 +33,7 @@ const BYTES_MAX: u64 = 64 << 20;
 #[derive(Clone, Debug)]
 pub(super) struct State {
     pub(super) store: [u8; 16],
-    number: u64,
+    pub(super) number: u64,
     pub(super) acknowledged: Position,
     pub(super) tombstones: Arc<Vec<Arc<Tombstone>>>,
 }
@@ -166,7 +166,7 @@ mod tests {
         let selector = Selector::parse("^web").unwrap();
         let tombstones =
             [Which::Key(b"a;b=c"), Which::Match(&selector, &tests), Which::Match(&selector, &[])]
-                .map(|which| Arc::new(Tombstone::new(Position(9), Time::from_secs(5), which)));
+                .map(|which| Arc::new(Tombstone::new(Position(9), 7, Time::from_secs(5), which)));
         State { acknowledged: Position(u64::MAX), tombstones: Arc::new(tombstones.to_vec()), ..State::new() }
     }
 

@@ -13,8 +13,10 @@ use crate::varint;
 pub(super) struct Tombstone {
     /// What was written up to here is gone.
     pub(super) position: Position,
+    /// Tells it from others, also from those of the same place.
+    pub(super) number: u64,
     /// When it was asked for.
-    pub(super) made: Time,
+    made: Time,
     chosen: Chosen,
 }
 
@@ -25,12 +27,12 @@ enum Chosen {
 }
 
 impl Tombstone {
-    pub(super) fn new(position: Position, made: Time, which: Which<'_>) -> Tombstone {
+    pub(super) fn new(position: Position, number: u64, made: Time, which: Which<'_>) -> Tombstone {
         let chosen = match which {
             Which::Key(key) => Chosen::Key(key.into()),
             Which::Match(selector, tests) => Chosen::Match(Box::new(selector.clone()), tests.to_vec()),
         };
-        Tombstone { position, made, chosen }
+        Tombstone { position, number, made, chosen }
     }
 
     /// The series it is about.
@@ -46,10 +48,11 @@ impl Tombstone {
         high <= self.position && self.which().selects(key)
     }
 
-    /// Appends it as it lies in the state file: `position, made_ns, form, text`, and for form 1 `count`, then that
+    /// Appends it as it lies in the state file: `position, number, made_ns, form, text`, and for form 1 `count`, then that
     /// many `is_not, tag, value`. All numbers are varints, texts have their lengths before them.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         varint::write(self.position.0, out);
+        varint::write(self.number, out);
         varint::write(varint::zigzag(self.made.ns()), out);
         match &self.chosen {
             Chosen::Key(key) => {
@@ -72,6 +75,7 @@ impl Tombstone {
     /// Takes one off the front of `bytes`.
     pub(super) fn read(bytes: &mut &[u8]) -> Option<Tombstone> {
         let position = Position(varint::read(bytes)?);
+        let number = varint::read(bytes)?;
         let made = Time::from_ns(varint::unzigzag(varint::read(bytes)?));
         let chosen = match byte(bytes)? {
             0 => Chosen::Key(read_text(bytes)?.into()),
@@ -88,7 +92,7 @@ impl Tombstone {
             }
             _ => return None,
         };
-        Some(Tombstone { position, made, chosen })
+        Some(Tombstone { position, number, made, chosen })
     }
 }
 

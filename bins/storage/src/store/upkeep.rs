@@ -406,14 +406,15 @@ impl Embedded {
         let head = &mut *head;
         head.index = Arc::new(index);
         head.epoch += 1;
-        head.fresh.clear();
+        // Fresh are those that are in memory: all others are in a file.
+        for id in std::mem::take(&mut head.fresh) {
+            if let Some(series) = head.table.get_mut(id) {
+                series.known = 0;
+            }
+        }
         for generation in head.frozen.iter().chain([&head.active]) {
             for id in generation.lock().series() {
-                if let Some(series) = head
-                    .table
-                    .get_mut(id)
-                    .filter(|series| series.known != Series::FRESH || !head.fresh.contains(&id))
-                {
+                if let Some(series) = head.table.get_mut(id).filter(|series| series.known != Series::FRESH) {
                     series.known = Series::FRESH;
                     head.fresh.push(id);
                 }
