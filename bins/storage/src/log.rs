@@ -123,6 +123,8 @@ struct Syncs {
     done: AtomicU64,
     /// One failed: what the current segment holds is in doubt.
     has_failed: AtomicBool,
+    /// Where what is durable ends, behind its last mark.
+    durable: AtomicU64,
 }
 
 impl Log {
@@ -171,7 +173,9 @@ impl Log {
             let file = self.files.open(&place.path).map_err(LogError::doing("opening", &place.path))?;
             file.sync().map_err(LogError::doing("syncing", &place.path))?;
         }
-        self.files.sync_dir(&self.directory).map_err(LogError::doing("syncing", &self.directory))
+        self.files.sync_dir(&self.directory).map_err(LogError::doing("syncing", &self.directory))?;
+        self.syncs.durable.fetch_max(self.old.last().map_or(0, Place::end), Ordering::Relaxed);
+        Ok(())
     }
 
     /// The segments there are, each with its bytes: a copy of so much of each is a log.
@@ -304,7 +308,8 @@ impl Log {
         })
     }
 
-    /// Removes the segments that end before `acknowledged`.
+    /// Removes the segments that end before `acknowledged`, but for the last one that is durable: after a power cut
+    /// it tells that there was one, and what was durable then, also where all of it is acknowledged.
     pub fn cut(&mut self, acknowledged: Position) -> Result<(), LogError> {
         // One that is written no more, though nothing followed it yet, goes too.
         let is_over = |current: &mut Current| {
@@ -313,18 +318,34 @@ impl Log {
         if self.current.as_mut().is_some_and(is_over) {
             self.leave_current();
         }
-        while let Some(oldest) = self.old.first() {
-            if oldest.end() > acknowledged.0 {
-                break;
-            }
-            match self.files.remove(&oldest.path) {
-                Err(err) if err.kind() != io::ErrorKind::NotFound => {
-                    return Err(LogError::doing("removing", &oldest.path)(err));
-                }
-                _ => self.old.remove(0),
-            };
+        let durable = self.syncs.durable.load(Ordering::Relaxed);
+        while self.old.first().is_some_and(|oldest| oldest.end() <= acknowledged.0 && oldest.end() < durable)
+        {
+            self.remove_oldest()?;
         }
         Ok(())
+    }
+
+    /// The end of a process that was told to stop, and has all that is logged in files of its own: all of the log goes,
+    /// durably, so that the next start is no start after a power cut, whenever it is.
+    pub fn clear(mut self) -> Result<(), LogError> {
+        self.leave_current();
+        while !self.old.is_empty() {
+            self.remove_oldest()?;
+        }
+        self.files.sync_dir(&self.directory).map_err(LogError::doing("syncing", &self.directory))
+    }
+
+    fn remove_oldest(&mut self) -> Result<(), LogError> {
+        let oldest = self.old.remove(0);
+        match self.files.remove(&oldest.path) {
+            Err(err) if err.kind() != io::ErrorKind::NotFound => {
+                let failed = LogError::doing("removing", &oldest.path)(err);
+                self.old.insert(0, oldest);
+                Err(failed)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Behind all that is committed.
@@ -364,6 +385,7 @@ impl Syncing {
             return Err(LogError::doing("syncing", &self.directory)(err));
         }
         self.syncs.done.fetch_max(self.number, Ordering::Relaxed);
+        self.syncs.durable.fetch_max(self.end.0, Ordering::Relaxed);
         Ok(self.end)
     }
 }

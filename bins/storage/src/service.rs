@@ -273,14 +273,21 @@ impl Service {
             let error = anyhow::Error::new(error);
             tracing::error!(error = %format!("{error:#}"), "the last second may not be durable");
         }
+        self.commit();
         match self.store.close(Time::now()) {
-            Ok(()) => self.cut(),
+            Ok(()) => match self.log.clear() {
+                Ok(()) => self.books.counters.log_bytes = 0,
+                Err(error) => {
+                    let error = anyhow::Error::new(error);
+                    tracing::warn!(error = %format!("{error:#}"), "the log is not cleared at the end");
+                }
+            },
             Err(error) => {
                 let error = anyhow::Error::new(error);
                 tracing::warn!(error = %format!("{error:#}"), "not sealed at the end; the log has it all");
             }
         }
-        self.commit();
+        self.keeper.book(&mut self.books.counters);
         let carried = self.books.carried();
         self.books.close(carried);
         Ok(())

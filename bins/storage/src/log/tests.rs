@@ -94,6 +94,9 @@ fn full_segments_are_followed_by_others_and_cut_when_all_in_them_is_acknowledged
     assert_eq!(log.bytes(), 1100 * ((32 << 10) + 12) + 3 * 48);
     let all = held(directory.path()).0;
     assert_eq!((all.len(), &all[1099]), (1100, &datagram));
+    log.cut(positions[600]).unwrap();
+    assert_eq!(Disk.list(directory.path()).unwrap().len(), 3, "nothing is durable");
+    let _ = log.sync(mark(0)).unwrap();
     log.cut(positions[100]).unwrap();
     assert_eq!(Disk.list(directory.path()).unwrap().len(), 3);
     log.cut(positions[600]).unwrap();
@@ -105,13 +108,23 @@ fn full_segments_are_followed_by_others_and_cut_when_all_in_them_is_acknowledged
     log.cut(end).unwrap();
     assert_eq!(Disk.list(directory.path()).unwrap().len(), 1, "the current one stays");
     assert_eq!(held_after(directory.path(), positions[1098]).0, [&datagram[..], b"after"]);
-    // All was acknowledged: the next process begins behind it.
+    // All was acknowledged: the next process begins behind it, and still knows what was durable.
     drop(log);
     let (mut log, mut replay) = open(directory.path(), end);
     assert_eq!(replay.next_entry(), None);
+    assert_eq!(replay.report().last_sync.map(|(_, mark)| mark), Some(mark(0)));
+    log.sync_old().unwrap();
     log.cut(end).unwrap();
-    assert_eq!((Disk.list(directory.path()).unwrap().len(), log.bytes()), (0, 0));
+    assert_eq!(Disk.list(directory.path()).unwrap().len(), 1);
     assert!(log.append(b"next").unwrap() > end);
+    let end = log.end();
+    log.cut(end).unwrap();
+    assert_eq!(Disk.list(directory.path()).unwrap().len(), 2, "the new one may be gone after a power cut");
+    let _ = log.sync(mark(2)).unwrap();
+    log.cut(end).unwrap();
+    assert_eq!(Disk.list(directory.path()).unwrap().len(), 1);
+    log.clear().unwrap();
+    assert_eq!(Disk.list(directory.path()).unwrap(), [""; 0]);
 }
 
 #[test]

@@ -144,7 +144,7 @@ fn tell(report: &Report) {
 
 /// What is known of the last event before the machine went down.
 fn power_cut(report: &Report) -> Option<PowerCut> {
-    let has_anything = report.entries > 0 || !report.damages.is_empty();
-    let (_, mark) = report.last_sync.filter(|_| report.boot_changed && has_anything)?;
+    // A process that was told to stop leaves no log.
+    let (_, mark) = report.last_sync.filter(|_| report.boot_changed)?;
     Some(PowerCut { last_number: mark.number, last_time: mark.time.as_secs_f64() })
 }
