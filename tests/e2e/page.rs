@@ -37,6 +37,10 @@ const LINE: &str = "(() => {
     return box;
 })()";
 
+/// How often the page has asked for a past.
+const READS: &str =
+    "performance.getEntriesByType('resource').filter(({ name }) => name.includes('/v2/range')).length";
+
 /// The core with store, REST API and browser.
 struct Stage {
     browser: Browser,
@@ -178,12 +182,14 @@ fn a_metric_sent_by_udp_moves_the_chart() {
     stage.wait_height("a flat line is drawn", "< 8");
     let line = stage.browser.value(LINE);
     assert!(line["right"].as_i64() > line["left"].as_i64().map(|left| left + 100), "a minute of it: {line}");
+    let reads = stage.browser.value(READS);
     stage.send("room.temp", 99.25, 0);
     stage.browser.wait(
         "the event has come",
         "document.querySelector('#legend [data-label=Latest]').title.startsWith('99.25 at ')",
     );
     stage.wait_height("the line goes up", "> 150");
+    assert_eq!(stage.browser.value(READS), reads, "it came by itself: the store was not asked again");
 
     // The crosshair, by keyboard and by mouse.
     stage.browser.value("document.getElementById('chart').focus()");
