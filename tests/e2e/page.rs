@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::HashMap;
+use std::fs;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 
@@ -47,19 +48,26 @@ struct Stage {
     client: UdpSocket,
     address: SocketAddr,
     processes: HashMap<&'static str, Process>,
+    /// What leela-http asks its guests for.
+    token: Option<&'static str>,
     sandbox: Sandbox,
 }
 
 impl Stage {
     /// All of it, running; none where there is no browser.
     fn new() -> Option<Stage> {
+        Stage::that_asks_for(None)
+    }
+
+    /// All of it, for guests with a token.
+    fn that_asks_for(token: Option<&'static str>) -> Option<Stage> {
         let mut sandbox = Sandbox::new();
         let browser = sandbox.browser()?;
         sandbox.hold("udp");
         let client = sandbox.client(sandbox.listen());
         // A port that was free a moment ago: the server is to come back to it.
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let mut stage = Stage { browser, client, address, processes: HashMap::new(), sandbox };
+        let mut stage = Stage { browser, client, address, processes: HashMap::new(), token, sandbox };
         PROCESSES.iter().for_each(|process| stage.start(process));
         for consumer in [stage.sandbox.run().dmproc_databus(), stage.sandbox.run().storage_databus()] {
             wait_until("dmproc and storage are peers", || {
@@ -72,11 +80,22 @@ impl Stage {
 
     fn start(&mut self, process: &'static str) {
         let started = match process {
-            "http" => self.sandbox.start("http", &format!("listen = [\"{}\"]", self.address)),
+            "http" => self.sandbox.start("http", &self.http()),
             "storage" => self.sandbox.start("storage", ""),
             _ => self.sandbox.start_held(process, ""),
         };
         self.processes.insert(process, started);
+    }
+
+    /// The configuration of leela-http.
+    fn http(&self) -> String {
+        let mut config = format!("listen = [\"{}\"]\n", self.address);
+        if let Some(token) = self.token {
+            let path = self.sandbox.path().join("token");
+            fs::write(&path, token).unwrap();
+            config += &format!("token_file = {path:?}\n");
+        }
+        config
     }
 
     fn kill(&mut self, process: &str) {
@@ -178,11 +197,12 @@ fn a_metric_sent_by_udp_moves_the_chart() {
     stage.wait_text("#link", "live");
 
     // History is drawn, and then what comes.
+    let reads = stage.browser.value(READS).as_u64().unwrap() + 2;
     stage.browser.value("document.querySelector('#range input[value=\"5m\"]').click()");
+    stage.browser.wait("how many points there are is read, and then these", &format!("{READS} === {reads}"));
     stage.wait_height("a flat line is drawn", "< 8");
     let line = stage.browser.value(LINE);
     assert!(line["right"].as_i64() > line["left"].as_i64().map(|left| left + 100), "a minute of it: {line}");
-    let reads = stage.browser.value(READS);
     stage.send("room.temp", 99.25, 0);
     stage.browser.wait(
         "the event has come",
@@ -258,6 +278,7 @@ fn what_is_away_is_said_where_it_is_missed() {
     stage.wait_text("#link", "live");
     stage.picture("storage_away");
     stage.start("storage");
+    stage.browser.value("document.querySelector('#troubles button').click()");
     stage.browser.wait("no trouble is left", "document.getElementById('troubles').innerText === ''");
 
     stage.kill("dmproc");
@@ -272,6 +293,25 @@ fn what_is_away_is_said_where_it_is_missed() {
     stage.start("http");
     stage.browser.wait("no trouble is left", "document.getElementById('troubles').innerText === ''");
     stage.wait_text("#link", "live");
+    stage.is_clean();
+}
+
+#[test]
+fn a_token_is_asked_for_and_taken() {
+    let Some(mut stage) = Stage::that_asks_for(Some("s3cret")) else { return };
+    stage.send("room.temp", 21.5, 10);
+    stage.open("#key=room.temp&range=5m", DESK);
+    for (token, ends) in [("wrong", "login.open"), ("s3cret", "!login.open")] {
+        stage.browser.wait("a token is asked for", "login.open && document.activeElement.id === 'token'");
+        stage.wait_text("#login-says", "a token is asked for");
+        stage.browser.value("token.value = ''");
+        stage.browser.write(token);
+        stage.browser.press("Enter");
+        stage.browser.wait(&format!("{token} is tried"), &format!("token.value === {token:?} && {ends}"));
+    }
+    stage.wait_text("#legend", "21.5");
+    stage.wait_text("#link", "live");
+    stage.wait_text("#status-says", "5 of 5 running");
     stage.is_clean();
 }
 

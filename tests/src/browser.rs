@@ -230,7 +230,12 @@ impl Browser {
             "Home" => 36,
             _ => 0,
         };
-        let text = if key.chars().count() == 1 { key } else { "" };
+        // What a key types; a form is sent by the one that Enter does.
+        let text = match key {
+            "Enter" => "\r",
+            key if key.chars().count() == 1 => key,
+            _ => "",
+        };
         let down = json!({"type": "keyDown", "key": key, "windowsVirtualKeyCode": code, "text": text});
         self.call("Input.dispatchKeyEvent", down);
         self.call(
