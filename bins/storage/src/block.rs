@@ -10,7 +10,7 @@
 //! points
 //! ┌───────┬──────┬────────┬───────┬───────┬────────┬───────┬──────┬─────────┬────────────┬──────┬─────────┐
 //! │ times │ step │ stream │ values│ scale │ stream │ given │ unit │ others  │ exceptions │ bits │ symbols │
-//! │ u8    │ z    │        │ u8    │ u8    │        │ z ... │ v    │ v bytes │ v ...      │      │         │
+//! │ u8    │ v    │        │ u8    │ u8    │        │ z ... │ v    │ v bytes │ v ...      │      │         │
 //! └───────┴──────┴────────┴───────┴───────┴────────┴───────┴──────┴─────────┴────────────┴──────┴─────────┘
 //! records, one behind the other
 //! ┌───────┬────────┬───────┐  times: what the time is more than the one before, less what that one was more
@@ -22,6 +22,7 @@
 //! two bits of the section's first byte, what it has to say of itself is drawn in `stream`. *times*, bit 2: they are
 //! distances from the line that begins at `first_ms` and rises by `step` at each point; else they are differences
 //! from the time before, less `step`. So a millisecond early or late costs 1.6 bits, and nothing at the next point.
+//! Bits 3 to 7: of the coding *range* the range less one, if it is from 2 to 32; then the stream leaves it out.
 //!
 //! *values*: a value is an integer over 10^`scale`, the nearest number to what text with so many decimals means, or,
 //! with bit 4, it is its own bits in the order of numbers, and `scale` is left out. Bits 2 and 3 say what an integer

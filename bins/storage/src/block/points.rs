@@ -54,6 +54,8 @@ mod flag {
     pub(super) const OTHERS: u8 = 1 << 7;
     /// Of times: the difference is from a line, not from the time before.
     pub(super) const LINE: u8 = 1 << 2;
+    /// Of times: behind these bits a small range, less one.
+    pub(super) const RANGE_SHIFT: u8 = 3;
 }
 
 /// The distances of times from a line, or their differences less a step, whichever are smaller.
@@ -70,10 +72,11 @@ fn time_residuals(times: &[i64], residuals: &mut Vec<i64>) -> (bool, i64) {
         line = line.wrapping_add(step);
         time.wrapping_sub(line)
     }));
-    let middle = stream::middle(residuals);
+    let sum = residuals.iter().fold(0_i64, |sum, distance| sum.wrapping_add(*distance));
+    let mean = (sum.wrapping_add(gaps / 2)).div_euclid(gaps);
     let (mut from_line, mut from_before, mut before) = (0_u64, 0_u64, 0);
     for &distance in &*residuals {
-        from_line += small(distance.wrapping_sub(middle));
+        from_line += small(distance.wrapping_sub(mean));
         from_before += small(distance.wrapping_sub(before));
         before = distance;
     }
@@ -171,9 +174,10 @@ impl Scratch {
         let state_bytes = self.ans.state_bytes();
 
         let has = |is_so: bool, flag: u8| if is_so { flag } else { 0 };
-        out.push(of_times.code() | has(is_line, flag::LINE));
+        let range = of_times.small_range();
+        out.push(of_times.code() | has(is_line, flag::LINE) | range << flag::RANGE_SHIFT);
         varint::write(step as u64, out);
-        of_times.write(state_bytes, out);
+        of_times.write(state_bytes, range > 0, out);
         out.push(
             of_values.code()
                 | (forecast as u8) << flag::FORECAST_SHIFT
@@ -185,7 +189,7 @@ impl Scratch {
         if let Some((scale, _)) = scale {
             out.push(scale as u8);
         }
-        of_values.write(state_bytes, out);
+        of_values.write(state_bytes, false, out);
         for integer in &self.integers[..forecast.given(self.integers.len())] {
             varint::write(varint::zigzag(*integer), out);
         }
@@ -234,11 +238,11 @@ pub(super) fn decode(
     let rest = &mut rest;
     let count = head.count;
     let of_time = take(rest, 1)?[0];
-    if of_time & !(3 | flag::LINE) != 0 {
+    if of_time >> flag::RANGE_SHIFT > 0 && of_time & 3 != 1 {
         return Err(BlockError::Coding(of_time));
     }
     let step = number(rest)? as i64;
-    let (of_times, state_bytes) = Stream::read(of_time, rest)?;
+    let (of_times, state_bytes) = Stream::read(of_time, of_time >> flag::RANGE_SHIFT, rest)?;
     let of_value = take(rest, 1)?[0];
     let forecast = match of_value >> flag::FORECAST_SHIFT & 3 {
         0 => Forecast::None,
@@ -252,7 +256,7 @@ pub(super) fn decode(
         let scale = usize::from(take(rest, 1)?[0]);
         Some(*decimal::POWERS.get(scale).ok_or(BlockError::Damaged("scale"))?)
     };
-    let (of_values, value_state_bytes) = Stream::read(of_value, rest)?;
+    let (of_values, value_state_bytes) = Stream::read(of_value, 0, rest)?;
     let mut given = [0; 2];
     let given = &mut given[..forecast.given(count)];
     for integer in given.iter_mut() {

@@ -195,11 +195,20 @@ impl Stream {
         matches!(self.coding, Coding::Shape { .. })
     }
 
-    /// Writes what the reader has to know first.
-    pub(super) fn write(&self, state_bytes: u8, out: &mut Vec<u8>) {
+    /// A range that fits into five bits, less one; 0 when there is none.
+    pub(super) fn small_range(&self) -> u8 {
+        match self.coding {
+            Coding::Range(_, range @ 2..=32) => (range - 1) as u8,
+            _ => 0,
+        }
+    }
+
+    /// Writes what the reader has to know first; the range too, unless it `is_range_told`.
+    pub(super) fn write(&self, state_bytes: u8, is_range_told: bool, out: &mut Vec<u8>) {
         varint::write(varint::zigzag(self.offset), out);
         match self.coding {
             Coding::Same => {}
+            Coding::Range(..) if is_range_told => {}
             Coding::Range(_, range) => varint::write(range.into(), out),
             Coding::Width(width) => out.push(width as u8),
             Coding::Shape { number, low } => {
@@ -209,14 +218,15 @@ impl Stream {
         }
     }
 
-    /// Reads that; the second is the bytes of the symbols' state.
-    pub(super) fn read(code: u8, bytes: &mut &[u8]) -> Result<(Stream, u8), BlockError> {
+    /// Reads that; the second is the bytes of the symbols' state. `range`, less one, if it was told, else 0.
+    pub(super) fn read(code: u8, range: u8, bytes: &mut &[u8]) -> Result<(Stream, u8), BlockError> {
         let offset = varint::unzigzag(varint::read(bytes).ok_or(BlockError::Cut)?);
         let mut state_bytes = 0;
         let coding = match code & 3 {
             0 => Coding::Same,
             1 => {
-                let range = varint::read(bytes).ok_or(BlockError::Cut)?;
+                let told = (range > 0).then(|| u64::from(range) + 1);
+                let range = told.or_else(|| varint::read(bytes)).ok_or(BlockError::Cut)?;
                 if !(2..=u64::from(RANGE_MAX)).contains(&range) {
                     return Err(BlockError::Damaged("range"));
                 }
