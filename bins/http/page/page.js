@@ -23,11 +23,15 @@ const SERIES_MAX = 8;
 const STATUS_MS = 5000;
 /** Past it points are summed up. */
 const POINTS_MAX = 5000;
+/** What comes can be read from the store after a second; this is more. */
+const STORED_MS = 1500;
 
 /** What the address says. */
 const state = { keys: [], range: "1h", apart: false };
 /** The lines that are shown, by key, each with a colour of its own. */
 const lines = new Map();
+/** The keys whose events are asked for, and since when they come. */
+let heard = { keys: "", since: Infinity };
 /** False in an installation without any series. */
 let anySeries = true;
 
@@ -106,6 +110,9 @@ function apply() {
   chart.moveTo(null);
   show();
   past.restart();
+  const keys = state.keys.join("\n");
+  if (keys === heard.keys) return;
+  heard = { keys, since: Infinity };
   events.restart();
 }
 
@@ -133,14 +140,17 @@ const search = loop("search", "series cannot be searched", (signal) => finder.lo
 
 const past = loop("past", "the past cannot be read", async (signal) => {
   const { ms, stepMs } = RANGES[state.range];
+  const begun = now();
   // One after the other: a store that is away is asked once, not for each.
   for (const { series } of [...lines.values()]) {
     await load(series, ms, stepMs, signal);
     show();
   }
   if (!lines.size) return Infinity;
-  // Live events keep it fresh; without them it is asked for more often.
-  return troubles.has("events") ? 10_000 : Math.max(60_000, stepMs);
+  if (troubles.has("events")) return 10_000;
+  // What came just before live events did may not have been in the store.
+  if (begun < heard.since + STORED_MS) return STORED_MS;
+  return Math.max(60_000, stepMs);
 });
 
 async function load(series, ms, stepMs, signal) {
@@ -162,7 +172,10 @@ async function load(series, ms, stepMs, signal) {
 const events = loop("events", "live events do not come", async (signal, loop) => {
   if (!lines.size) return Infinity;
   await live([...lines.keys()], {
-    open: () => loop.works(),
+    open: () => {
+      heard.since = now();
+      loop.works();
+    },
     event: ({ key, time, value }) => {
       lines.get(key)?.series.take(Math.round(time * 1000), value);
       show();
@@ -172,6 +185,7 @@ const events = loop("events", "live events do not come", async (signal, loop) =>
 }, (trouble) => {
   // What came meanwhile is in the store.
   if (!trouble) past.restart();
+  else heard.since = Infinity;
 });
 
 const books = loop("books", "the processes cannot be looked at", async (signal) => {
@@ -225,7 +239,8 @@ function show() {
 function showLink() {
   const [name, text] = troubles.away ? ["away", "no answer"]
     : troubles.has("events") ? ["stale", "not live"]
-    : lines.size ? ["live", "live"] : ["still", "ready"];
+    : !lines.size ? ["still", "ready"]
+    : heard.since < Infinity ? ["live", "live"] : ["still", "connecting"];
   byId("link").className = name;
   say(byId("link"), text);
 }
