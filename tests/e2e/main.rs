@@ -3,6 +3,9 @@
 mod collectd;
 mod config_errors;
 mod core;
+mod history;
+mod http;
+mod http_bounds;
 mod kill9;
 mod leela_up;
 mod live_queries;
@@ -12,5 +15,6 @@ mod queries;
 mod registration;
 mod restart_keeps_queued;
 mod stopped_consumer;
+mod storage;
 mod timeline_rules_live;
 mod udp_to_events;

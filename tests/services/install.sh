@@ -2,7 +2,7 @@
 # Installs the real services that the tests start, where this user may (Debian and its kin; versions are those of
 # the distribution's release). Says what is missing where he may not.
 set -eu
-packages="chromium collectd-core curl python3 python3-docutils systemd bsdutils"
+packages="chromium collectd-core curl openssl prometheus python3 python3-docutils systemd bsdutils"
 missing=""
 for package in $packages; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"

@@ -8,7 +8,9 @@ mod collectd;
 mod config;
 mod files;
 mod frame;
+mod http;
 mod query;
+mod storage;
 mod text;
 mod timeline;
 mod wire;
@@ -18,7 +20,9 @@ pub use collectd::{collectd, types_db, users};
 pub use config::config;
 pub use files::{books, ring};
 pub use frame::{frame, registration, wants};
+pub use http::points;
 pub use query::{answer, pipeline, proc, statement};
+pub use storage::{block, log, sealed};
 pub use text::{key, legacy, number, span, text};
 pub use timeline::{state, timeline};
 pub use wire::wire;
@@ -27,20 +31,24 @@ pub use wire::wire;
 pub type Check = fn(&[u8]);
 
 /// Every check with its name, which is also its fuzz target's and its corpus's.
-pub const ALL: [(&str, Check); 22] = [
+pub const ALL: [(&str, Check); 26] = [
     ("answer", answer),
     ("ask", ask),
+    ("block", block),
     ("books", books),
     ("collectd", collectd),
     ("config", config),
     ("frame", frame),
     ("key", key),
     ("legacy", legacy),
+    ("log", log),
     ("number", number),
     ("pipeline", pipeline),
+    ("points", points),
     ("proc", proc),
     ("registration", registration),
     ("ring", ring),
+    ("sealed", sealed),
     ("span", span),
     ("state", state),
     ("statement", statement),

@@ -17,9 +17,13 @@ const LICENCES: [&str; 8] =
 const LICENCES_OF_SOME: [(&str, &[&str]); 1] = [("MPL-2.0", &["option-ext", "webpki-roots"])];
 
 /// Crates that belong to one process, and to it alone.
-const HEAVY: [(&str, &[&str]); 7] = [
+const HEAVY: [(&str, &[&str]); 11] = [
     ("aes", &["leela-collectd"]),
+    ("axum", &["leela-http"]),
     ("hmac", &["leela-collectd"]),
+    ("hyper", &["leela-http"]),
+    ("rustls", &["leela-http"]),
+    ("tokio", &["leela-http"]),
     ("ofb", &["leela-collectd"]),
     ("sha1", &["leela-collectd"]),
     ("sha2", &["leela-collectd"]),

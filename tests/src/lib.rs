@@ -6,12 +6,15 @@
 //! - [`Reader`]: the test in a process's place, at its socket.
 //! - [`Proc`]: a client of dmproc, and [`Packet`]: a packet of collectd's.
 //! - [`Browser`]: a real Chromium, at a page.
+//! - [`Store`]: a client of leela-storage.
 //! - [`Leela`]: the operator's command, and [`service`]: the real programs of others.
+//! - [`Web`]: a client of HTTP, and [`schema`]: whether an answer is what the API's description says.
 //! - [`Load`] and [`Databus`]: numbered metrics at a stated rate, as text or in the binary form.
 //! - [`wait_until`]: the one way to wait: on a condition, with a deadline.
 
 pub mod checks;
 pub mod dependencies;
+pub mod schema;
 
 mod binary;
 mod browser;
@@ -25,7 +28,9 @@ mod reader;
 mod recorder;
 mod sandbox;
 mod service;
+mod store;
 mod wait;
+mod web;
 
 pub use binary::{binary, workspace};
 pub use browser::{Browser, DESK, Look, PHONE};
@@ -39,4 +44,6 @@ pub use reader::{Reader, Record};
 pub use recorder::{Kept, Recorder, Tally};
 pub use sandbox::Sandbox;
 pub use service::service;
+pub use store::{Answered, Store};
 pub use wait::{DEADLINE, alone, wait_for, wait_until};
+pub use web::{Reply, Web};

@@ -4,10 +4,11 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 /// A real service: the package that brings it, and where its program is.
-const SERVICES: [(&str, &str, &str); 3] = [
+const SERVICES: [(&str, &str, &str); 4] = [
     ("collectd", "collectd-core", "/usr/sbin/collectd"),
     ("chromium", "chromium", "/usr/bin/chromium"),
     ("curl", "curl", "/usr/bin/curl"),
+    ("promtool", "prometheus", "/usr/bin/promtool"),
 ];
 
 /// The program of a service. Where it is not installed, the test has nothing to say: none, told on standard error.

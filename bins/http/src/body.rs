@@ -223,8 +223,10 @@ fn inflate(
 ) -> Result<(), Refusal> {
     loop {
         let start = out.len();
-        share.grow_to(start + GROWTH_BYTES)?;
-        out.resize(start + GROWTH_BYTES, 0);
+        // One byte more than there may be tells that there are too many.
+        let room = (start + GROWTH_BYTES).min(max + 1);
+        share.grow_to(room)?;
+        out.resize(room, 0);
         let mut filled = start;
         let end = loop {
             match from.read(&mut out[filled..]) {

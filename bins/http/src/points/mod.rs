@@ -154,6 +154,11 @@ impl Intake {
         self.accepted == 0
     }
 
+    /// What was understood, taken out.
+    pub fn into_sent(self) -> impl Iterator<Item = Batch> {
+        self.batches.into_iter().flatten()
+    }
+
     /// The batches alone, to be used again.
     pub fn into_spare(self) -> Vec<Batch> {
         // Notes are rare: their batches are not kept.
