@@ -11,19 +11,19 @@ use sockets::peer::Standing;
 use tests::{Leela, Process, Sandbox, service, wait_until, workspace};
 
 /// Readings of each series that a test waits for.
-const READINGS: usize = 5;
+pub(super) const READINGS: usize = 5;
 /// The timeline's `resolution` is collectd's interval.
-const RESOLUTION_MS: i64 = 1000;
+pub(super) const RESOLUTION_MS: i64 = 1000;
 
 /// A level, and what its keys begin with.
-struct Level {
+pub(super) struct Level {
     name: &'static str,
     /// As collectd.conf has it.
     security: &'static str,
-    prefix: &'static str,
+    pub(super) prefix: &'static str,
 }
 
-const PLAIN: Level = Level { name: "none", security: "SecurityLevel None", prefix: "web01." };
+pub(super) const PLAIN: Level = Level { name: "none", security: "SecurityLevel None", prefix: "web01." };
 const SIGNED: Level = Level { name: "sign", security: "SecurityLevel Sign", prefix: "alice.web01." };
 const ENCRYPTED: Level = Level { name: "encrypt", security: "SecurityLevel Encrypt", prefix: "alice.web01." };
 
@@ -60,7 +60,7 @@ fn fed(level: &Level, begin: impl FnOnce(&Sandbox)) -> Option<Fed> {
 }
 
 /// tests/services/collectd.conf.in, filled in.
-fn config(dir: &Path, sandbox: &Sandbox, level: &Level) -> PathBuf {
+pub(super) fn config(dir: &Path, sandbox: &Sandbox, level: &Level) -> PathBuf {
     let to = sandbox.listens("collectd")[0];
     let mut security = format!("    {}\n", level.security);
     if level.name != PLAIN.name {
@@ -77,12 +77,12 @@ fn config(dir: &Path, sandbox: &Sandbox, level: &Level) -> PathBuf {
 }
 
 /// What collectd wrote of a series: milliseconds since 1970, and the value as it printed it.
-type Rows = Vec<(i64, String)>;
+pub(super) type Rows = Vec<(i64, String)>;
 /// What Leela made of it.
 type Points = Vec<(Time, f64)>;
 
 /// All of the csv plugin's files, by the keys that they have in Leela.
-fn written(dir: &Path, prefix: &str) -> BTreeMap<String, Rows> {
+pub(super) fn written(dir: &Path, prefix: &str) -> BTreeMap<String, Rows> {
     let mut series: BTreeMap<String, Rows> = BTreeMap::new();
     let Ok(plugins) = fs::read_dir(dir.join("csv/web01")) else { return series };
     for plugin in plugins.map(|plugin| plugin.unwrap()) {
