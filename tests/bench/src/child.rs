@@ -136,6 +136,8 @@ impl Process {
         let file = dir.path().join(format!("{name}.toml"));
         std::fs::write(&file, config).context("writing a configuration")?;
         let notify_path = dir.path().join(format!("{name}.notify"));
+        // That of a predecessor.
+        let _ = std::fs::remove_file(&notify_path);
         let notify = UnixDatagram::bind(&notify_path)?;
         notify.set_read_timeout(Some(READY_MAX))?;
         let mut command = Command::new(program(&format!("leela-{name}"))?);

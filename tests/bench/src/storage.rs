@@ -24,14 +24,18 @@ use crate::sums::Sums;
 use crate::udp_load::Progress;
 use crate::writer::Writer;
 
+/// What a row waits for happens soon: what is in memory is sealed, what is sealed is merged.
+const CONFIG: &str = "seal_after = \"1s\"\nmerge_after = \"1s\"\n";
 /// Events before the writer commits, as the timeline does.
 const RECORDS_A_COMMIT: u64 = 16 * 711;
 /// An answer comes within so long.
 const ANSWER_MAX: Duration = Duration::from_secs(60);
 /// All is sealed and merged within so long.
 const SEALED_MAX: Duration = Duration::from_secs(60);
-/// So often it is looked at; it is done when it takes less than a fiftieth of a core meanwhile.
+/// So often it is looked at. It is done when it takes less than a twenty-fifth of a core for so long: longer than it
+/// waits for more before it merges.
 const LOOK: Duration = Duration::from_millis(250);
+pub(crate) const STILL: Duration = Duration::from_millis(2500);
 
 /// leela-storage, and who feeds it.
 #[derive(Debug)]
@@ -64,7 +68,7 @@ impl Storage {
         let (sockets, run) = scratch()?;
         let multicast = UnixDatagram::bind(run.timeline_multicast())?;
         let disk = Disk::new()?;
-        let process = Process::start("storage", disk.dir(), &run, "", Vec::new())?;
+        let process = Process::start("storage", disk.dir(), &run, CONFIG, Vec::new())?;
         let writer = Writer::to_peers(&run, 1 << Content::Events as u8, &[&run.storage_databus()])?;
         let books = Progress::of(run.books("storage"));
         Ok(Storage {
@@ -137,7 +141,7 @@ impl Storage {
         self.process.end()?;
         drop_caches(&store)?;
         let begun = Instant::now();
-        self.process = Process::start("storage", self.disk.dir(), &self.run, "", Vec::new())?;
+        self.process = Process::start("storage", self.disk.dir(), &self.run, CONFIG, Vec::new())?;
         let started = begun.elapsed();
         Ok((drop_caches(&store)?, started))
     }
@@ -198,16 +202,16 @@ impl Storage {
     /// Waits until nothing is in memory only, and no work is left that it gives itself.
     pub(crate) fn wait_sealed(&self) -> anyhow::Result<()> {
         let end = Instant::now() + SEALED_MAX;
-        let mut before = self.cpu()?;
-        loop {
+        let (mut before, mut still) = (self.cpu()?, Duration::ZERO);
+        while still < STILL {
             std::thread::sleep(LOOK);
             let (stats, cpu) = (self.stats()?, self.cpu()?);
-            if stats.points_in_memory == 0 && cpu - before < LOOK / 50 {
-                return Ok(());
-            }
+            let is_still = stats.points_in_memory == 0 && cpu - before < LOOK / 25;
+            still = if is_still { still + LOOK } else { Duration::ZERO };
+            before = cpu;
             ensure!(Instant::now() < end, "it is not done with {} points in memory", stats.points_in_memory);
-            before = self.cpu()?;
         }
+        Ok(())
     }
 
     pub(crate) fn stop(self) -> anyhow::Result<()> {

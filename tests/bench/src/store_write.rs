@@ -12,7 +12,7 @@ use crate::child::{Receiving, build, scratch};
 use crate::figure::{Figure, Unit, median};
 use crate::load::{KEY_BYTES, key};
 use crate::points::{Gauge, INTERVAL_MS, Point, first_ms};
-use crate::storage::{Storage, all_time, matching};
+use crate::storage::{STILL, Storage, all_time, matching};
 use crate::sums::Sums;
 use crate::writer::Writer;
 
@@ -94,7 +94,7 @@ fn round(scale: Scale) -> anyhow::Result<Round> {
     storage.finish()?;
     let seconds = begun.elapsed().as_secs_f64();
     storage.wait_sealed()?;
-    let until_sealed = begun.elapsed().as_secs_f64();
+    let until_sealed = (begun.elapsed() - STILL).as_secs_f64();
     let cpu = storage.cpu()? - cpu;
     let (bytes, highest_mib) = (storage.disk_bytes()?, storage.memory_mib("VmHWM")?);
     std::thread::sleep(scale.pick(IDLE, Duration::ZERO));
