@@ -114,14 +114,23 @@ pub struct Databus {
 impl Databus {
     /// Begins to send to the databus at `path`, as a source of its own.
     pub fn start(self, path: &Path) -> Running {
+        self.start_at(path, |_| Time::now())
+    }
+
+    /// As [`Databus::start`], with a millisecond from `begin` on that each gauge of a key has for itself: so a store
+    /// keeps every one.
+    pub fn start_spaced(self, path: &Path, begin: Time) -> Running {
+        self.start_at(path, move |number| begin.plus_ns((number / KEYS) as i64 * 1_000_000))
+    }
+
+    fn start_at(self, path: &Path, time_of: impl Fn(u64) -> Time + Send + 'static) -> Running {
         let socket = UnixDatagram::unbound().expect("descriptors are left");
         socket.connect(path).unwrap_or_else(|error| panic!("connecting to {}: {error}", path.display()));
         let mut batch = Batch::new(Content::Metrics);
         let source = u64::from(std::process::id()) << 32 | 1;
         Running::start(self.rate, self.records, self.packed, move |first, count| {
-            let time = Time::now();
             for number in first..first + count {
-                let key = format!("load.k{:07}", number % KEYS);
+                let (time, key) = (time_of(number), format!("load.k{:07}", number % KEYS));
                 let metric =
                     Metric { key: key.as_bytes(), time, kind: Kind::Gauge, value: Value::U64(number) };
                 batch.metric(&metric).expect("so many fit");

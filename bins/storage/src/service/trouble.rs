@@ -87,14 +87,14 @@ impl Trouble {
             return;
         }
         let reason = lost.name();
-        let what = match lost {
-            Lost::MinFree => "the disk is nearly full, nothing is written: make room",
-            Lost::DiskMax => "the store has all it may have (disk_max), nothing is written",
-            Lost::MemoryMax => "sealing is behind, nothing is written",
-            Lost::DiskFull => "the disk is full, nothing is written: make room",
-            Lost::LogFailed => "the log cannot be written",
-        };
-        tracing::error!(reason, error, "{what}");
+        match lost {
+            // The store has said so.
+            Lost::MinFree | Lost::DiskMax | Lost::MemoryMax => {}
+            Lost::DiskFull => {
+                tracing::error!(reason, error, "the disk is full, nothing is written: make room")
+            }
+            Lost::LogFailed => tracing::error!(reason, error, "the log cannot be written"),
+        }
         let (since, dropped) = self.now.take().map_or((now, 0), |before| (before.since, before.dropped));
         self.now = Some(Now { lost, since, dropped, again: None });
     }
