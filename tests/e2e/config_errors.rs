@@ -20,6 +20,12 @@ fn a_wrong_configuration_exits_78_and_says_what_to_write() {
         ("udp", "ring = 5", "udp.toml:1: ring"),
         ("udp", "ring = \"5KiB\"", "ring: at least 1MiB"),
         ("udp", "ring = ", "udp.toml:1"),
+        ("http", "lisen = []", "did you mean listen?"),
+        ("http", "listen = [\"0.0.0.0:4080\"]", "http.toml:1: listen: other hosts reach 0.0.0.0:4080"),
+        ("http", "\nbody_max = \"1KiB\"", "http.toml:2: body_max: at least 16KiB"),
+        ("http", "header_max = \"2MiB\"", "header_max: 8KiB to 1MiB"),
+        ("http", "auth = \"nobody\"", "http.toml:1: auth"),
+        ("http", "idle_timeout = \"0s\"", "idle_timeout: 100ms to 24h"),
         ("timeline", "resolutoin = \"10s\"", "did you mean resolution?"),
         ("timeline", "resolution = \"10 parsecs\"", "timeline.toml:1: resolution"),
         ("timeline", "series_max = 5", "series_reserve"),
@@ -89,6 +95,19 @@ fn sockets_that_do_not_fit_the_configuration_exit_78_with_the_drop_in() {
         let want: Vec<&str> =
             ["[Socket]", "ListenDatagram="].into_iter().chain(want.iter().map(String::as_str)).collect();
         assert_eq!(drop_in, want, "{config}: {said}");
+    }
+}
+
+#[test]
+fn a_tcp_socket_that_does_not_fit_exits_78_with_the_drop_in() {
+    let mut sandbox = Sandbox::new();
+    sandbox.hold_tcp("http", &[(Ipv4Addr::LOCALHOST, 0).into()]);
+    let output = sandbox.run_to_end("http", "listen = [\"127.0.0.1:1\"]", &[]);
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(78), "{said}");
+    assert!(said.contains("/etc/systemd/system/leela-http.socket.d/listen.conf"), "{said}");
+    for line in ["[Socket]", "ListenStream=", "ListenStream=127.0.0.1:1"] {
+        assert!(said.lines().any(|said| said.ends_with(line)), "{line}: {said}");
     }
 }
 
