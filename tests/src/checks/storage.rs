@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use common::wire::Content;
 use leela_storage::block;
@@ -136,11 +137,11 @@ fn sum(offset: u64, part: &mut [u8]) {
 }
 
 /// All that can be read of a file.
-fn readable(path: &Path) -> Option<Vec<(Vec<u8>, Block, Vec<u8>)>> {
+fn readable(path: &Path) -> Option<Blocks> {
     let files = Disk::shared();
     let _ = Sealed::verify(&files, path);
     let sealed = Sealed::open(&files, path).ok()?;
-    let mut all: Vec<(Vec<u8>, Block, Vec<u8>)> = Vec::new();
+    let mut all = Blocks::new();
     let (mut entries, mut steps) = (sealed.entries(), 0);
     loop {
         steps += 1;
@@ -163,26 +164,40 @@ fn readable(path: &Path) -> Option<Vec<(Vec<u8>, Block, Vec<u8>)>> {
     Some(all)
 }
 
+type Blocks = Vec<(Vec<u8>, Block, Vec<u8>)>;
+
+/// A good file of two pages, and what is in it.
+fn good() -> &'static (Vec<u8>, Blocks) {
+    static GOOD: OnceLock<(Vec<u8>, Blocks)> = OnceLock::new();
+    GOOD.get_or_init(|| {
+        let directory = scratch();
+        let path = directory.path().join("file");
+        let mut writer = SealedWriter::create(Disk::shared(), &path).expect("a file can be made");
+        for number in 0..150_u8 {
+            let content = if number % 5 == 4 { Content::Notes } else { Content::Events };
+            let (first_ms, sequence) = (i64::from(number) * 1000, u64::from(number % 3));
+            let mut coded = Vec::new();
+            match content {
+                Content::Notes => block::encode_records(&[first_ms], &[b"{}"], &mut coded),
+                _ => block::encode(&[first_ms], &[f64::from(number)], &mut coded),
+            }
+            let block = Block { content, first_ms, last_ms: first_ms, count: 1, sequence };
+            writer.block(&[b'a' + number / 8, b'a' + number % 8], &block, &coded).expect("there is room");
+        }
+        writer.finish().expect("there is room");
+        let blocks = readable(&path).expect("a good file can be opened");
+        assert_eq!(blocks.len(), 150);
+        (fs::read(&path).expect("it was just written"), blocks)
+    })
+}
+
 /// Sealed files. The first byte says what the others are, modulo 4: 0 a whole file; 1 a page, 2 an index, each with its
-/// checksum; 3 flips of a good file, and of the same one cut off behind as many bytes as the next two say.
+/// checksum; 3 flips of a good file, and of the same one cut off behind as many bytes as the first two say.
 pub fn sealed(bytes: &[u8]) {
     let Some((how, given)) = bytes.split_first() else { return };
     let directory = scratch();
     let path = directory.path().join("file");
-    let mut writer = SealedWriter::create(Disk::shared(), &path).expect("a file can be made");
-    for number in 0..150_u8 {
-        let content = if number % 5 == 4 { Content::Notes } else { Content::Events };
-        let (first_ms, sequence) = (i64::from(number) * 1000, u64::from(number % 3));
-        let mut coded = Vec::new();
-        match content {
-            Content::Notes => block::encode_records(&[first_ms], &[b"{}"], &mut coded),
-            _ => block::encode(&[first_ms], &[f64::from(number)], &mut coded),
-        }
-        let block = Block { content, first_ms, last_ms: first_ms, count: 1, sequence };
-        writer.block(&[b'a' + number / 8, b'a' + number % 8], &block, &coded).expect("there is room");
-    }
-    writer.finish().expect("there is room");
-    let good = fs::read(&path).expect("it was just written");
+    let (good, all) = good();
     let (head, footer) = (&good[..16], &good[good.len() - 24..]);
     let made = match how % 4 {
         0 => given.to_vec(),
@@ -211,8 +226,6 @@ pub fn sealed(bytes: &[u8]) {
             file
         }
     };
-    let all = readable(&path).expect("a good file can be opened");
-    assert_eq!(all.len(), 150);
     fs::write(&path, &made).expect("there is room");
     let left = readable(&path);
     if how % 4 == 3 {
