@@ -23,6 +23,7 @@ pub mod embedded;
 pub mod fault;
 pub mod options;
 
+mod ahead;
 mod clean;
 mod generation;
 mod index;

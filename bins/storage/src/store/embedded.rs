@@ -82,6 +82,8 @@ pub struct Embedded {
 #[derive(Debug)]
 pub(super) struct Head {
     pub(super) table: Table,
+    /// The series of the last event.
+    pub(super) last: u32,
     pub(super) active: Arc<Generation>,
     /// The oldest first.
     pub(super) frozen: VecDeque<Arc<Generation>>,

@@ -85,9 +85,10 @@ impl Index {
         // The old file is not touched: the work goes on in a copy, which is read whole by that, as its check wants.
         let copy = create(files, &new)?;
         let (length, mut at) = (file.len().map_err(reading)?, 0);
-        let mut bytes = vec![0; COPIED];
+        let mut bytes = vec![0; COPIED.min(length as usize)];
         while at < length {
-            let part = &mut bytes[..COPIED.min((length - at) as usize)];
+            let left = (length - at) as usize;
+            let part = &mut bytes[..COPIED.min(left)];
             file.read_exact_at(at, part).map_err(reading)?;
             copy.write_at(at, part).map_err(|source| StoreError::io("writing", &new, source))?;
             at += part.len() as u64;

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use common::time::Time;
 
+use super::ahead::Ahead;
 use super::embedded::Embedded;
 use super::seal::Coder;
 use super::sweep::{Record, Sweep};
@@ -12,6 +13,7 @@ use super::tombstone::Tombstone;
 use super::volume::{Name, Volume};
 use super::{Kind, StoreError, lock};
 use crate::block;
+use crate::files::SharedFiles;
 use crate::sealed::{Entries, Placed, Sealed, SealedError, SealedWriter};
 
 /// So many files of a like size are merged before the span is at rest.
@@ -101,8 +103,10 @@ impl Embedded {
         let name = Name { low: first.name.low, high: last.name.high, ..first.name };
         // A file that is only cleaned has its own name again: it is renamed over the old one.
         let path = self.shelf.path(name);
-        let opened = volumes.iter().map(|volume| self.shelf.open(volume));
-        let opened: Vec<Arc<Sealed>> = opened.collect::<Result<_, _>>()?;
+        // They are read from front to end.
+        let files: SharedFiles = Arc::new(Ahead(Arc::clone(&self.shelf.files)));
+        let opened = volumes.iter().map(|volume| Sealed::open(&files, &self.shelf.path(volume.name)));
+        let opened: Vec<Sealed> = opened.collect::<Result<_, _>>()?;
         let mut merger = Merger {
             store: self,
             inputs: Vec::new(),
@@ -110,6 +114,7 @@ impl Embedded {
             writer: SealedWriter::create(Arc::clone(&self.shelf.files), &path)?,
             coder: Coder::default(),
             bytes: Vec::new(),
+            scratch: Scratch::default(),
             name,
             is_lenient: volumes.len() == 1,
         };
@@ -152,6 +157,14 @@ impl Embedded {
     }
 }
 
+#[derive(Debug, Default)]
+struct Scratch {
+    sweep: Sweep<f64>,
+    points: Vec<(i64, f64)>,
+    times: Vec<i64>,
+    values: Vec<f64>,
+}
+
 struct Merger<'a> {
     store: &'a Embedded,
     inputs: Vec<Input<'a>>,
@@ -159,6 +172,7 @@ struct Merger<'a> {
     writer: SealedWriter,
     coder: Coder,
     bytes: Vec<u8>,
+    scratch: Scratch,
     name: Name,
     is_lenient: bool,
 }
@@ -171,6 +185,7 @@ impl Merger<'_> {
             }
         }
         let (mut count, mut is_any) = (0_u32, false);
+        let (mut key, mut sources, mut of_kind) = (Vec::new(), Vec::new(), Vec::new());
         loop {
             count += 1;
             if count.is_multiple_of(SLICE) {
@@ -181,8 +196,9 @@ impl Merger<'_> {
                 self.store.seal_if_due()?;
             }
             let keys = self.inputs.iter().filter(|input| input.next.is_some()).map(|input| &input.key);
-            let Some(key) = keys.min().cloned() else { break };
-            let mut sources: Vec<Source> = Vec::new();
+            let Some(least) = keys.min() else { break };
+            least.clone_into(&mut key);
+            sources.clear();
             let horizon_ms = self.store.horizon_ms(&key, self.filter.now);
             for input in 0..self.inputs.len() {
                 while let Some(placed) = self.inputs[input].next.filter(|_| self.inputs[input].key == key) {
@@ -198,10 +214,14 @@ impl Merger<'_> {
                 }
             }
             for kind in Kind::ALL {
-                let of_kind = sources.iter().filter(|source| source.placed.block.content == kind.content());
-                let mut of_kind: Vec<Source> = of_kind.copied().collect();
+                of_kind.clear();
+                let is_of = |source: &&Source| source.placed.block.content == kind.content();
+                of_kind.extend(sources.iter().filter(is_of).copied());
+                if of_kind.is_empty() {
+                    continue;
+                }
                 of_kind.sort_by_key(|source| source.placed.block.first_ms);
-                is_any |= !of_kind.is_empty();
+                is_any = true;
                 let done = match kind {
                     Kind::Events => self.events(&key, &of_kind)?,
                     _ if planted!(self.store.options, NotesUnmerged) && self.inputs.len() > 1 => true,
@@ -248,9 +268,9 @@ impl Merger<'_> {
     fn events(&mut self, key: &[u8], sources: &[Source]) -> Result<bool, StoreError> {
         let points_max = self.store.options.block_points;
         let high = self.name.high;
-        let mut sweep = Sweep::new();
-        let mut points: Vec<(i64, f64)> = Vec::new();
-        let (mut times, mut values) = (Vec::new(), Vec::new());
+        // Their memory is used again for the next series.
+        let Scratch { mut sweep, mut points, mut times, mut values } = std::mem::take(&mut self.scratch);
+        points.clear();
         for (at, source) in sources.iter().enumerate() {
             let block = source.placed.block;
             sweep.until(Some(block.first_ms), &mut points);
@@ -290,6 +310,7 @@ impl Merger<'_> {
         if !points.is_empty() {
             self.coder.points(&mut self.writer, key, &points, points_max, high)?;
         }
+        self.scratch = Scratch { sweep, points, times, values };
         Ok(true)
     }
 

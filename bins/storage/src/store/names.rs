@@ -11,12 +11,17 @@ const SLICE: usize = 1024;
 /// Names that are taken out of the index in one go: no read of it spans a slow receiver.
 const TAKEN: usize = 1024;
 
+/// Takes a key, and its number in the table where it has one.
+pub(super) type Taker<'a> = dyn FnMut(&[u8], Option<u32>) -> ControlFlow<()> + 'a;
+
 impl Embedded {
     /// Hands over the fresh series of a view, in no order.
     pub(super) fn each_fresh(&self, view: &View, name: &mut dyn FnMut(&[u8])) {
         for ids in view.fresh.chunks(SLICE) {
             let head = lock(&self.head);
-            ids.iter().for_each(|&id| name(head.table.key(id)));
+            // One that lost its number is in the index by now.
+            let keys = ids.iter().map(|&id| head.table.key(id));
+            keys.filter(|key| !key.is_empty()).for_each(&mut *name);
         }
     }
 
@@ -25,7 +30,7 @@ impl Embedded {
         &self,
         view: &View,
         which: Which<'_>,
-        series: &mut dyn FnMut(&[u8], Option<u32>) -> ControlFlow<()>,
+        series: &mut Taker<'_>,
     ) -> Result<(), StoreError> {
         let (selector, tests) = match which {
             Which::Key(key) => {

@@ -35,9 +35,15 @@ pub(super) struct Sweep<T> {
     held: Vec<(i64, u64, T)>,
 }
 
+impl<T> Default for Sweep<T> {
+    fn default() -> Sweep<T> {
+        Sweep { held: Vec::new() }
+    }
+}
+
 impl<T: Item> Sweep<T> {
     pub(super) fn new() -> Sweep<T> {
-        Sweep { held: Vec::new() }
+        Sweep::default()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -55,7 +61,9 @@ impl<T: Item> Sweep<T> {
         if self.held.is_empty() {
             return;
         }
-        self.held.sort_by(|a, b| (a.0, a.2.under(), a.1).cmp(&(b.0, b.2.under(), b.1)));
+        if !self.held.is_sorted_by(|a, b| a.0 < b.0) {
+            self.held.sort_by(|a, b| (a.0, a.2.under(), a.1).cmp(&(b.0, b.2.under(), b.1)));
+        }
         let final_ones =
             time_ms.map_or(self.held.len(), |time| self.held.partition_point(|item| item.0 < time));
         for (time, _, item) in self.held.drain(..final_ones) {

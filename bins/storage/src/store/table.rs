@@ -23,6 +23,8 @@ pub(super) struct Series {
     pub(super) known: u32,
     /// The generation it was last written to.
     pub(super) seen: u32,
+    /// The series that followed it last: most senders go through their series in the same order every time.
+    next: u32,
 }
 
 impl Series {
@@ -72,11 +74,44 @@ impl Table {
         hasher.finish()
     }
 
-    /// The series of each key, or [`NONE`] where that takes [`Table::find`]: in steps, each of which waits for
-    /// the memory of all of them at once.
+    /// The series of each key, or [`NONE`] where that takes [`Table::find`]. `before` is the series in front of
+    /// the first.
     #[inline]
-    pub(super) fn locate(&self, keys: &[&[u8]], ids: &mut [u32; BATCH]) {
+    pub(super) fn locate(&self, before: u32, keys: &[&[u8]], ids: &mut [u32; BATCH]) {
         debug_assert!(keys.len() <= BATCH);
+        let (mut id, mut followed) = (before, 0);
+        for (key, slot) in keys.iter().zip(&mut *ids) {
+            id = self.series.get(id).map_or(NONE, |series| series.next);
+            let is_next = self.series.get(id).is_some_and(|series| {
+                !key.is_empty()
+                    && usize::from(series.len) == key.len()
+                    && self.arena.get(series.at, key.len()) == *key
+            });
+            if !is_next {
+                break;
+            }
+            *slot = id;
+            followed += 1;
+        }
+        if followed < keys.len() {
+            self.look_up(&keys[followed..], &mut ids[followed..]);
+        }
+    }
+
+    /// Remembers which series follow each other.
+    #[inline]
+    pub(super) fn follow(&mut self, before: u32, ids: &[u32]) {
+        let mut before = before;
+        for &id in ids {
+            if let Some(series) = self.series.get_mut(before).filter(|series| series.next != id) {
+                series.next = id;
+            }
+            before = id;
+        }
+    }
+
+    /// In steps, each of which waits for the memory of all of them at once.
+    fn look_up(&self, keys: &[&[u8]], ids: &mut [u32]) {
         let mut hashes = [0; BATCH];
         for (key, hash) in keys.iter().zip(&mut hashes) {
             *hash = self.hash(key);
@@ -104,7 +139,7 @@ impl Table {
     pub(super) fn insert(&mut self, key: &[u8]) -> u32 {
         let at = self.arena.insert(key, b"");
         let len = u16::try_from(key.len()).expect("keys are at most 1,024 bytes");
-        let id = self.series.insert(Series { at, len, known: 0, seen: 0 });
+        let id = self.series.insert(Series { at, len, known: 0, seen: 0, next: NONE });
         self.index.insert(self.hash(key), id);
         self.count += 1;
         id
@@ -131,8 +166,14 @@ mod tests {
         let ids: Vec<u32> = keys.iter().map(|key| table.insert(key.as_bytes())).collect();
         let first: Vec<&[u8]> = keys[..BATCH].iter().map(String::as_bytes).collect();
         let mut located = [NONE; BATCH];
-        table.locate(&first, &mut located);
-        assert!(located.iter().zip(&ids).all(|(&found, &id)| found == NONE || found == id));
+        for before in [NONE, NONE, ids[0]] {
+            table.locate(before, &first, &mut located);
+            assert!(located.iter().zip(&ids).all(|(&found, &id)| found == NONE || found == id));
+            table.follow(NONE, &located);
+        }
+        located = [NONE; BATCH];
+        table.locate(ids[0], &first[1..], &mut located);
+        assert_eq!(located[..BATCH - 1], ids[1..BATCH]);
         for (key, &id) in keys.iter().zip(&ids) {
             assert_eq!((table.find(key.as_bytes()), table.key(id)), (Some(id), key.as_bytes()));
         }

@@ -493,8 +493,11 @@ impl Embedded {
             before = before.max(of);
             upkeep.hours.pop_front();
         }
+        if before == 0 {
+            return;
+        }
         let mut begin = 0;
-        while before > 0 {
+        loop {
             let mut head = lock(&self.head);
             let head = &mut *head;
             head.past.retain(|generation| generation.strong_count() > 0);

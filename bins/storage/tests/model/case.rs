@@ -54,6 +54,8 @@ pub(crate) struct Case {
     cuts: u32,
     /// Keys that this case uses; others may be of a delete only.
     keys: usize,
+    /// Nothing comes very late.
+    is_tidy: bool,
     /// What is done is told; for a case that is run alone.
     is_told: bool,
 }
@@ -76,7 +78,9 @@ impl Case {
         options.span = Duration::from_secs(*random.pick(&[3600, 86_400]));
         if random.percent(50) {
             options.retention = Some(Duration::from_secs(86_400 * (1 + random.below(4))));
-            for (regex, days) in [("^keep", None), ("^drop", Some(1))] {
+            let rules: &[(&str, Option<u64>)] =
+                if random.percent(50) { &[("^keep", None), ("^drop", Some(1))] } else { &[] };
+            for (regex, days) in rules {
                 let selector = Selector::parse(regex).unwrap();
                 options
                     .keep
@@ -84,6 +88,7 @@ impl Case {
             }
         }
         options.fault = fault;
+        let is_tidy = random.percent(70);
         Case {
             number,
             keys: 2 + random.below(KEYS.len() as u64 - 2) as usize,
@@ -98,6 +103,7 @@ impl Case {
             expected: Expected::default(),
             batches: [Content::Events, Content::States, Content::Notes].map(Batch::new),
             cuts: 0,
+            is_tidy,
             is_told: std::env::var_os("LEELA_CASE").is_some(),
         }
     }
@@ -173,9 +179,10 @@ impl Case {
             0..8 => now_ms + self.random.below(10) as i64 * 1000,
             8..15 => now_ms - self.random.below(12) as i64 * 10_000,
             15..17 => {
-                (now_ms / DAY_MS - self.random.below(5) as i64) * DAY_MS + self.random.below(3) as i64 - 1
+                (now_ms / DAY_MS - self.random.below(2) as i64) * DAY_MS + self.random.below(3) as i64 - 1
             }
-            17 => now_ms - self.random.below(90) as i64 * DAY_MS / 2,
+            17..20 if self.is_tidy => now_ms - self.random.below(60_000) as i64,
+            17 => now_ms - self.random.below(10) as i64 * DAY_MS / 2,
             18 => -(self.random.below(5) as i64),
             _ => now_ms + 40 * DAY_MS,
         }
@@ -378,7 +385,8 @@ impl Case {
         if got_keys != want_keys {
             let all = self.contents();
             let extra = got.iter().filter(|(key, ..)| !want.contains_key(key));
-            let extra: Vec<_> = extra.map(|one| (one, Kind::ALL.map(|kind| all.get(&(kind, one.0.clone()))))).collect();
+            let extra: Vec<_> =
+                extra.map(|one| (one, Kind::ALL.map(|kind| all.get(&(kind, one.0.clone()))))).collect();
             println!("{extra:?} now {} horizon", self.now);
             return Err(format!("series of {chosen:?}: {got_keys:?} for {want_keys:?}"));
         }
@@ -509,7 +517,10 @@ impl Case {
             }
         }
         if self.store().stats(self.now).points_in_memory > 0 {
-            return Err(format!("{errno:?} is over, and it is not sealed: {:?}", self.store().stats(self.now)));
+            return Err(format!(
+                "{errno:?} is over, and it is not sealed: {:?}",
+                self.store().stats(self.now)
+            ));
         }
         self.expected.sync();
         match self.store().stats(self.now).failing {
@@ -555,8 +566,8 @@ impl Case {
 fn horizon_ms(options: &Options, key: &str, now: Time) -> i64 {
     let age = match key.split('.').next() {
         _ if options.retention.is_none() => None,
-        Some("keep") => None,
-        Some("drop") => Some(Duration::from_secs(86_400)),
+        Some("keep") if !options.keep.is_empty() => None,
+        Some("drop") if !options.keep.is_empty() => Some(Duration::from_secs(86_400)),
         _ => options.retention,
     };
     age.map_or(i64::MIN, |age| now.ns() / 1_000_000 - age.as_millis() as i64)

@@ -12,7 +12,7 @@ use crate::store::generation::Generation;
 use crate::store::index::Index;
 use crate::store::options::Options;
 use crate::store::state::State;
-use crate::store::table::Table;
+use crate::store::table::{NONE, Table};
 use crate::store::upkeep::Upkeep;
 use crate::store::volume::{Name, PENDING, Shelf, Volume};
 use crate::store::{Damage, StoreError};
@@ -69,6 +69,7 @@ impl Embedded {
         let store = Embedded {
             head: Mutex::new(Head {
                 table: Table::default(),
+                last: NONE,
                 active: Arc::new(Generation::new(1, state.acknowledged)),
                 frozen: Default::default(),
                 frozen_bytes: 0,

@@ -81,6 +81,7 @@ impl Writer<'_> {
         let mut batch = [Event { key: &[], time: Time::from_ns(0), value: 0.0 }; BATCH];
         let mut keys: [&[u8]; BATCH] = [&[]; BATCH];
         let mut ids = [NONE; BATCH];
+        let mut before = self.head.last;
         loop {
             let mut filled = 0;
             for event in events.by_ref().flatten().take(BATCH) {
@@ -90,16 +91,20 @@ impl Writer<'_> {
             if filled == 0 {
                 break;
             }
-            self.head.table.locate(&keys[..filled], &mut ids);
+            self.head.table.locate(before, &keys[..filled], &mut ids);
             self.data.warm(&ids[..filled]);
-            for (event, &id) in batch[..filled].iter().zip(&ids) {
-                let Some(id) = self.id(id, event.key) else { continue };
+            for (event, slot) in batch[..filled].iter().zip(&mut ids) {
+                let Some(id) = self.id(*slot, event.key) else { continue };
+                *slot = id;
                 if self.data.point(id, ms(event.time), event.value) {
                     self.first(id);
                 }
                 self.written.stored += 1;
             }
+            self.head.table.follow(before, &ids[..filled]);
+            before = ids[filled - 1];
         }
+        self.head.last = before;
     }
 
     fn note(&mut self, note: &Note<'_>) {
