@@ -44,7 +44,7 @@ fn scale_of(value: f64, from: usize) -> Option<usize> {
 pub(super) fn scale(values: &[f64]) -> Option<(usize, bool)> {
     // Mostly the scale of a few is that of all.
     let mut scale = 0;
-    for &value in values.iter().step_by(values.len().div_ceil(8)) {
+    for &value in values.iter().step_by(values.len().div_ceil(4)) {
         if exact(value, POWERS[scale]).is_none() {
             scale = scale_of(value, scale + 1).unwrap_or(scale);
         }
@@ -67,7 +67,8 @@ pub(super) fn scale(values: &[f64]) -> Option<(usize, bool)> {
             }
         }
     }
-    Some((scale, exceptions == 0))
+    // One that was an integer in a smaller scale may be too large in this one.
+    Some((scale, all_exact(values, POWERS[scale])))
 }
 
 /// Whether all values are integers over 10^scale. Without a branch, so that several are looked at at once.

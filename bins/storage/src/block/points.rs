@@ -68,10 +68,18 @@ fn time_residuals(times: &[i64], residuals: &mut Vec<i64>) -> (bool, i64) {
     }
     let step = (last.wrapping_sub(first).wrapping_add(gaps / 2)).div_euclid(gaps);
     let mut line = first;
+    let (mut least, mut most) = (0, 0);
     residuals.extend(times[1..].iter().map(|time| {
         line = line.wrapping_add(step);
-        time.wrapping_sub(line)
+        let distance = time.wrapping_sub(line);
+        least = distance.min(least);
+        most = distance.max(most);
+        distance
     }));
+    // Mostly they are as near to the line as can be.
+    if most.wrapping_sub(least) as u64 <= 2 {
+        return (true, step);
+    }
     let sum = residuals.iter().fold(0_i64, |sum, distance| sum.wrapping_add(*distance));
     let mean = (sum.wrapping_add(gaps / 2)).div_euclid(gaps);
     let (mut from_line, mut from_before, mut before) = (0_u64, 0_u64, 0);

@@ -55,30 +55,39 @@ pub(super) fn small(number: i64) -> u64 {
     number.unsigned_abs().min(1 << 48)
 }
 
-/// The offset around which numbers lie, and how many low bits of the distances from there are like noise. `distances`
-/// is the sum of them from `middle`, which `middles` of the numbers are.
-fn center(numbers: &[i64], middle: i64, distances: u64, middles: usize) -> (i64, u32) {
+/// The offset around which numbers lie, and how many low bits of the distances from there are like noise. The sums are
+/// those of the distances from `middle`, with their signs and without, `span` is from the least to the most.
+fn center(numbers: &[i64], middle: i64, sums: (i64, u64), span: u64) -> (i64, u32) {
     let count = numbers.len() as u64;
+    let mut mean = sums.1 / count;
+    let mut sums = sums;
+    let mut is_mostly_middle = false;
     // A mean that a few far ones drag along says nothing: they count as far as the others mostly are.
-    let mut mean = distances / count;
-    let far = |mean: u64| {
-        let limit = (8 * mean).clamp(8, 1 << 46) as i64;
-        numbers
-            .iter()
-            .map(|number| number.wrapping_sub(middle).clamp(-limit, limit))
-            .fold((0_i64, 0_u64), |sum, at| (sum.0 + at, sum.1 + at.unsigned_abs()))
-    };
-    let mut sums = far(mean);
-    while sums.1 / count < mean / 2 {
-        mean = sums.1 / count;
-        sums = far(mean);
+    if span / 16 > mean + 1 {
+        let near = |mean: u64| {
+            let limit = (8 * mean).clamp(8, 1 << 46) as i64;
+            numbers
+                .iter()
+                .map(|number| number.wrapping_sub(middle).clamp(-limit, limit))
+                .fold((0_i64, 0_u64), |sum, at| (sum.0 + at, sum.1 + at.unsigned_abs()))
+        };
+        sums = near(mean);
+        while sums.1 / count < mean / 2 {
+            mean = sums.1 / count;
+            sums = near(mean);
+        }
+        is_mostly_middle = is_often(numbers, middle, 3);
     }
     let mean = sums.1 as f32 / count as f32;
     // The widest shape has a mean of 3.8.
     let low = (mean / 3.8).log2().ceil().max(0.0) as u32;
-    let is_mostly_middle = middles as u64 * 3 > count;
     let off = if is_mostly_middle { 0 } else { (sums.0 as f32 / count as f32).round() as i64 };
     (middle.wrapping_add(off), low.min(63))
+}
+
+/// Whether more than one of so many numbers is this one.
+fn is_often(numbers: &[i64], number: i64, of: usize) -> bool {
+    numbers.iter().filter(|one| **one == number).count() * of > numbers.len()
 }
 
 /// Bytes of a varint.
@@ -101,12 +110,13 @@ impl Stream {
         symbols.symbols.clear();
         let Some(&first) = numbers.first() else { return Stream { offset: 0, coding: Coding::Same } };
         let middle = middle(numbers);
-        let (mut least, mut most, mut distances, mut middles) = (first, first, 0, 0);
+        let (mut least, mut most, mut sum, mut distances) = (first, first, 0_i64, 0_u64);
         for &number in numbers {
             least = least.min(number);
             most = most.max(number);
-            distances += small(number.wrapping_sub(middle));
-            middles += usize::from(number == middle);
+            let distance = number.wrapping_sub(middle);
+            sum = sum.wrapping_add(distance);
+            distances += small(distance);
         }
         let span = most.wrapping_sub(least) as u64;
         if span == 0 {
@@ -122,7 +132,7 @@ impl Stream {
         };
         let plain = Stream { offset: least, coding };
         // A shape does not pay for few numbers, nor for two or three that come about as often.
-        if numbers.len() < 8 || span < 3 && middles * 2 < numbers.len() {
+        if numbers.len() < 8 || span < 3 && !is_often(numbers, middle, 2) {
             return plain;
         }
         // The state takes half a byte more than its bits, the shape one more than range or width.
@@ -137,10 +147,10 @@ impl Stream {
                 std::mem::swap(&mut symbols.symbols, &mut symbols.attempt);
             }
         };
-        let (offset, low) = center(numbers, middle, distances, middles);
+        let (offset, low) = center(numbers, middle, (sum, distances), span);
         attempt(offset, low, symbols);
         // Mostly the same, and else far from it: not worth its low bits each time.
-        if low > 0 && middles * 3 > numbers.len() {
+        if low > 0 && is_often(numbers, middle, 3) {
             attempt(middle, 0, symbols);
         }
         if !best.is_shaped() {

@@ -114,6 +114,23 @@ fn values_of_every_kind_come_back_bit_for_bit() {
 }
 
 #[test]
+fn values_without_a_scale_in_common_come_back() {
+    for (large, small) in
+        [(2e12, 0.0001), (1e15, 0.5), (123_456_789_012.0, 1e-6), (2_251_799_813_685_247.0, 0.1)]
+    {
+        for places in [1, 3, 9] {
+            let values: Vec<f64> = (0..40).map(|at| if at % places == 0 { large } else { small }).collect();
+            through(&(0..40).collect::<Vec<i64>>(), &values);
+            through(&(0..40).collect::<Vec<i64>>(), &values.iter().rev().copied().collect::<Vec<f64>>());
+        }
+        for place in [7, 38, 39] {
+            let alone: Vec<f64> = (0..40).map(|at| if at == place { small } else { large }).collect();
+            through(&(0..40).collect::<Vec<i64>>(), &alone);
+        }
+    }
+}
+
+#[test]
 fn times_of_every_kind_come_back() {
     for times in [
         vec![i64::MIN, i64::MAX],
@@ -204,6 +221,9 @@ fn value() -> impl Strategy<Value = f64> {
     prop_oneof![
         (-100_000_i64..100_000, 0_i32..4).prop_map(|(integer, scale)| integer as f64 / 10_f64.powi(scale)),
         (-50_i64..50).prop_map(|integer| integer as f64),
+        // Large ones and small fractions have no scale in common.
+        (any::<i32>(), 0_i32..16).prop_map(|(integer, scale)| f64::from(integer) / 10_f64.powi(scale)),
+        (0_u32..64, any::<u32>()).prop_map(|(shift, integer)| f64::from(integer) * 2_f64.powi(shift as i32)),
         any::<u64>().prop_map(f64::from_bits),
         any::<f64>(),
         Just(0.0),
