@@ -58,19 +58,16 @@ pub(crate) fn bytes_of(dir: &Path) -> anyhow::Result<u64> {
     Ok(sizes.map(|file| (file.blocks() * 512).max(file.len())).sum())
 }
 
-/// Drops what the kernel keeps of a directory's files in memory: of the whole machine where this user may, of the
-/// files' pages alone where not. Says which.
-pub(crate) fn drop_caches(dir: &Path) -> anyhow::Result<&'static str> {
+/// Drops what the kernel keeps of a directory's files in memory. Only of those: dropping the caches of the whole machine
+/// would take away the program as well, and the time to read that again is not the store's.
+pub(crate) fn drop_caches(dir: &Path) -> anyhow::Result<()> {
     for path in files(dir)? {
         let Ok(file) = File::open(&path) else { continue };
         file.sync_all().with_context(|| path.display().to_string())?;
         posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)
             .with_context(|| path.display().to_string())?;
     }
-    Ok(match fs::write("/proc/sys/vm/drop_caches", "3") {
-        Ok(()) => "caches of the whole machine dropped",
-        Err(_) => "pages of its files dropped",
-    })
+    Ok(())
 }
 
 /// A line of /proc/PID/status that is in kB, in MiB.

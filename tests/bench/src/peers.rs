@@ -67,14 +67,14 @@ fn measure(peer: &Peer, program: &Path, scale: Scale) -> anyhow::Result<[Figure;
     let (series, points) = (scale.pick(SERIES, 100), scale.pick(POINTS, 10));
     let (rate, bytes, seen) = written(peer, program, series, points)?;
     let (points, rounds) = (scale.pick(DAY_POINTS, 100), scale.pick(3, 1));
-    let (one_ms, all_ms, how) = read_cold(peer, program, points, rounds)?;
+    let (one_ms, all_ms) = read_cold(peer, program, points, rounds)?;
     let version = std::fs::read_to_string(program.with_extension("version")).unwrap_or_default();
     let named = |what: &str| format!("{} {}, {what}", peer.program, version.trim());
     Ok([
         Figure::new(named("write"), Unit::PointsPerCpuSecond, rate).note(seen),
         Figure::new(named("disk"), Unit::BytesPerPoint, bytes).note(peer.settled),
-        Figure::new(named("a day, cold"), Unit::Milliseconds, one_ms).note(how),
-        Figure::new(named("100 series of a day, cold"), Unit::Milliseconds, all_ms).note(how),
+        Figure::new(named("a day, cold"), Unit::Milliseconds, one_ms),
+        Figure::new(named("100 series of a day, cold"), Unit::Milliseconds, all_ms),
     ])
 }
 
@@ -104,12 +104,7 @@ fn written(peer: &Peer, program: &Path, series: usize, points: usize) -> anyhow:
 }
 
 /// Milliseconds until a series of a day, and a hundred of them, have come from a process that was just started.
-fn read_cold(
-    peer: &Peer,
-    program: &Path,
-    points: usize,
-    rounds: usize,
-) -> anyhow::Result<(f64, f64, &'static str)> {
+fn read_cold(peer: &Peer, program: &Path, points: usize, rounds: usize) -> anyhow::Result<(f64, f64)> {
     let disk = Disk::new()?;
     let mut server = Server::start(peer, program, disk.path())?;
     let mut writes = Writes::of("day", SERIES_OF_A_DAY, first_ms(Time::now(), points));
@@ -119,7 +114,7 @@ fn read_cold(
     writes.finish(|body| server.write(body))?;
     let place = (peer.settle)(&mut server, disk.path())?;
     server.stop()?;
-    let (mut one, mut all, mut how) = (Vec::new(), Vec::new(), "");
+    let (mut one, mut all) = (Vec::new(), Vec::new());
     for round in 0..rounds {
         let name = format!("=\"{}\"", writes.name(round * 7 % SERIES_OF_A_DAY));
         for (times, selector, series) in
@@ -127,10 +122,10 @@ fn read_cold(
         {
             drop_caches(&place)?;
             let mut server = Server::start(peer, program, &place)?;
-            how = drop_caches(&place)?;
+            drop_caches(&place)?;
             times.push(server.read(selector, points, series)?);
             server.stop()?;
         }
     }
-    Ok((median(&one), median(&all), how))
+    Ok((median(&one), median(&all)))
 }

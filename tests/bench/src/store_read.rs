@@ -40,7 +40,7 @@ pub(crate) fn run(scale: Scale) -> anyhow::Result<Vec<Figure>> {
     let mut storage = Storage::start(RECORD_BYTES)?;
     let sent = fill(&mut storage, points, hosts)?;
     let (mut times, mut raw) = ([const { Vec::new() }; 4], [const { Vec::new() }; 2]);
-    let (mut starts, mut how) = (Vec::new(), "");
+    let mut starts = Vec::new();
     for round in 0..scale.pick(3, 1) {
         let series = (round * 37 + 11) % SERIES_OF_A_DAY;
         let host = (round * 3_701 + 1_234) % hosts;
@@ -59,8 +59,7 @@ pub(crate) fn run(scale: Scale) -> anyhow::Result<Vec<Figure>> {
         for (place, (ask, want)) in
             asks.iter().zip([Some(sent[series]), Some(all), Some(want_series), None]).enumerate()
         {
-            let (dropped, started) = storage.start_cold()?;
-            (how, starts) = (dropped, [starts, vec![started.as_secs_f64()]].concat());
+            starts.push(storage.start_cold()?.as_secs_f64());
             let Answered { sums, took } = storage.ask(ask)?;
             match want {
                 Some(want) => sums.equal(want)?,
@@ -81,7 +80,7 @@ pub(crate) fn run(scale: Scale) -> anyhow::Result<Vec<Figure>> {
     let [raw_day, raw_days] = raw.map(|times| median(&times));
     let millions = (NAMES * hosts) as f64 / 1e6;
     let baseline = "reading as many points of 16 bytes from a cold file";
-    let start = format!("fresh process, ready {:.2} s after it was started; {how}", median(&starts));
+    let start = format!("fresh process, ready {:.2} s after it was started", median(&starts));
     Ok(vec![
         Figure::new("store_read, a day", Unit::Milliseconds, day)
             .bounds(5.0, 1.0)
