@@ -267,6 +267,7 @@ impl Service {
         self.asks.close(self.config.drain_timeout.duration());
         // Threads that ended may have asked for something.
         self.serve_requests();
+        self.write(Instant::now());
         self.keeper.stop(&*self.store);
         let synced = self.log.begin_sync(self.intake.mark()).and_then(|syncing| self.syncer.finish(syncing));
         if let Err(error) = synced {

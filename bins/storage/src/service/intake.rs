@@ -91,11 +91,12 @@ impl Service {
             datagrams += 1;
             bytes += length;
         }
+        self.books.counters.datagrams += datagrams;
+        // What clients import may be staged, though nothing came.
+        self.write(now);
         if datagrams == 0 {
             return Ok(None);
         }
-        self.books.counters.datagrams += datagrams;
-        self.write(now);
         self.commit();
         Ok(self.pace.drained(datagrams, bytes, now))
     }
@@ -172,7 +173,7 @@ impl Service {
     }
 
     /// Writes what is staged to the log, then to the store, then books it.
-    fn write(&mut self, now: Instant) {
+    pub(super) fn write(&mut self, now: Instant) {
         if self.intake.items.is_empty() {
             return;
         }

@@ -148,3 +148,46 @@ fn power_cut(report: &Report) -> Option<PowerCut> {
     let (_, mark) = report.last_sync.filter(|_| report.boot_changed)?;
     Some(PowerCut { last_number: mark.number, last_time: mark.time.as_secs_f64() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::{Mark, Position};
+    use common::time::Time;
+    use common::wire::Content;
+
+    #[test]
+    fn a_power_cut_is_told_with_the_last_event_that_was_durable() {
+        let synced = Some((Position(5), Mark { number: 17, time: Time::from_secs(9) }));
+        let cut = Some(PowerCut { last_number: 17, last_time: 9.0 });
+        for (label, boot_changed, entries, last_sync, want) in [
+            ("in the same boot", false, 3, synced, None),
+            ("in another boot", true, 3, synced, cut),
+            ("in another boot, and the store has it all", true, 0, synced, cut),
+            ("ended in order: there is no log", true, 0, None, None),
+            ("nothing was ever durable", true, 3, None, None),
+        ] {
+            let report = Report { boot_changed, entries, last_sync, ..Report::default() };
+            assert_eq!(power_cut(&report), want, "{label}");
+        }
+    }
+
+    #[test]
+    fn what_was_logged_and_not_booked_is_booked_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut books = Books::<Counters>::open(&dir.path().join("storage"), "storage", 4).unwrap();
+        let header = |source, first| Header { content: Content::Events, count: 10, source, first };
+        assert!(matches!(books.admit(&header(7, 0)), Admission::Take { missing: 0 }));
+        for (label, header, want) in [
+            ("booked before", header(7, 0), false),
+            ("the next one", header(7, 10), true),
+            ("again", header(7, 10), false),
+            ("behind a gap", header(7, 25), true),
+            ("of a source that is not known any more", header(8, 0), false),
+            ("of nobody", header(0, 0), false),
+        ] {
+            assert_eq!(is_unbooked(&mut books, &header), want, "{label}");
+        }
+        assert_eq!(books.counters.missing, 5);
+    }
+}
