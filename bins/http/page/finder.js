@@ -158,14 +158,17 @@ export class Finder {
     const choices = answer?.tags.map(({ tag, series }) => make("option", { value: tag }, `${tag} (${count(series)})`)) ?? [];
     const first = choices.length ? "tag …" : "no series has a tag";
     byId("tag").replaceChildren(make("option", { value: "" }, first), ...choices);
-    byId("value").replaceChildren();
-    byId("value").disabled = true;
+    this.#offer([]);
   }
 
   async #values() {
     const tag = byId("tag").value;
     const answer = tag && (await this.#quietly(valuesOf(tag)));
     const choices = (answer?.values ?? []).map(({ value, series }) => make("option", { value }, `${value} (${count(series)})`));
+    this.#offer(choices);
+  }
+
+  #offer(choices) {
     byId("value").replaceChildren(make("option", { value: "" }, "value …"), ...choices);
     byId("value").disabled = !choices.length;
   }
