@@ -221,7 +221,11 @@ fn a_lost_sector_costs_its_blocks_and_with_index_and_pages_gone_the_others_are_s
         let (got, errors) = readable(&sealed);
         // A sector may hold a page and its parity page, where these come right behind it.
         partial += usize::from(got.len() + errors < want.len());
-        assert!(errors <= 4096 / 15 && got.len() + errors + 300 >= want.len(), "{begin} {} {errors}", got.len());
+        assert!(
+            errors <= 4096 / 15 && got.len() + errors + 300 >= want.len(),
+            "{begin} {} {errors}",
+            got.len()
+        );
         // The end of the file too: the pages are looked for, and the lost ones given back.
         let length = bytes.len();
         bytes[length - 60..].fill(0);

@@ -91,7 +91,7 @@ impl Trouble {
             // The store has said so.
             Lost::MinFree | Lost::DiskMax | Lost::MemoryMax => {}
             Lost::DiskFull => {
-                tracing::error!(reason, error, "the disk is full, nothing is written: make room")
+                tracing::error!(reason, error, "the disk is full, nothing is written: make room");
             }
             Lost::LogFailed => tracing::error!(reason, error, "the log cannot be written"),
         }
