@@ -1,5 +1,7 @@
 //! What comes out of the timeline is kept, and read back: over restarts, over kill -9, over a full disk.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod disk_full;
 mod killed;
 mod leela_store;
