@@ -323,7 +323,7 @@ fn a_leela_up_that_is_killed_leaves_nobody_behind() {
     // The next one goes on where it was.
     let config = running.sandbox.path().join("up");
     let mut next = running.sandbox.begin_leela(&["up", "--config-dir", config.to_str().unwrap()]);
-    next.wait_out("6 of 6 processes ready");
+    next.wait_out(&format!("{0} of {0} processes ready", PROCESSES.len()));
     assert_eq!(next.interrupt(), Some(0), "{}", next.out());
 }
 
