@@ -234,7 +234,7 @@ fn cases() -> Vec<Case> {
             _ => ("100ms", Duration::from_millis(100)),
         };
         let after = within * 2 + Duration::from_millis(draw(&mut seed) % 1500);
-        let loss = if draw(&mut seed) % 2 == 0 { Loss::All } else { Loss::Some(draw(&mut seed)) };
+        let loss = if draw(&mut seed).is_multiple_of(2) { Loss::All } else { Loss::Some(draw(&mut seed)) };
         cases.push(Case { sync_every, within, after, calls: draw(&mut seed) % 50, loss });
     }
     cases
