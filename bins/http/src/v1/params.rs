@@ -125,7 +125,7 @@ mod tests {
                     assert_eq!((params.keeps_nan, params.callback.as_deref()), want, "{uri}");
                 }
                 (Err(refusal), Err(want)) => {
-                    assert!(refusal.detail.contains(want), "{uri}: {}", refusal.detail)
+                    assert!(refusal.detail.contains(want), "{uri}: {}", refusal.detail);
                 }
                 (got, _) => panic!("{uri}: {got:?}"),
             }
