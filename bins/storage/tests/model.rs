@@ -3,6 +3,8 @@
 //!
 //! A case is known by its number alone: `LEELA_CASE=17 cargo test -p leela-storage --test model random` runs that one.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 #[path = "model/case.rs"]
 mod case;
 #[path = "model/expected.rs"]

@@ -46,6 +46,7 @@ impl Embedded {
 
     /// Cleans one file that holds what has to go, or forgets deletes that are done; false when nothing is due.
     pub(super) fn clean(&self, upkeep: &mut Upkeep, now: Time) -> Result<bool, StoreError> {
+        self.remove_gone(&lock(&self.commit))?;
         let (volumes, tombstones) = {
             let head = lock(&self.head);
             (Arc::clone(&head.volumes), Arc::clone(&head.tombstones))
@@ -128,7 +129,7 @@ impl Embedded {
             tombstone.position <= self.acknowledged()
                 && volumes.iter().filter(|volume| volume.name.high <= tombstone.position).all(is_clean)
         };
-        if !tombstones.iter().any(is_done) {
+        if !tombstones.iter().any(is_done) || !lock(&self.gone).is_empty() {
             return Ok(false);
         }
         let mut state = lock(&self.commit);

@@ -18,7 +18,8 @@
 //! one series out of it, and nothing else. The writer locks the head and the active generation once a datagram.
 //!
 //! **Durable** are the sealed files, and the state file ([`state`]), which says up to which place of the log they hold
-//! all there is. The index ([`index`]) is derived. Locks are taken in this order: upkeep, commit, head, generation.
+//! all there is. The index ([`index`]) is derived. Locks are taken in this order: upkeep, commit, gone,
+//! head, generation.
 //!
 //! [`generation`]: super::generation
 //! [`seal`]: super::seal
@@ -67,6 +68,8 @@ pub struct Embedded {
     /// What is durable. Who holds it decides which files there are.
     pub(super) commit: Mutex<State>,
     pub(super) upkeep: Mutex<Upkeep>,
+    /// Files that are merged or cleaned away and could not be removed yet.
+    pub(super) gone: Mutex<Vec<Arc<Volume>>>,
     acknowledged: AtomicU64,
     pub(super) full: AtomicU8,
     pub(super) is_stopping: AtomicBool,

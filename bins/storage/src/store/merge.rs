@@ -1,13 +1,14 @@
 //! Merging: files of one span of time that follow each other in the log become one.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard};
 
 use common::time::Time;
 
 use super::ahead::Ahead;
 use super::embedded::Embedded;
 use super::seal::Coder;
+use super::state::State;
 use super::sweep::{Record, Sweep};
 use super::tombstone::Tombstone;
 use super::volume::{Name, Volume};
@@ -146,14 +147,26 @@ impl Embedded {
             volumes.sort_by_key(|volume| volume.name);
             head.volumes = Arc::new(volumes);
         }
-        for input in inputs.iter().filter(|input| Some(input.name) != merged) {
-            let removed = self.shelf.remove(input);
-            removed.map_err(|err| StoreError::io("removing", &self.shelf.path(input.name), err))?;
+        let gone = inputs.iter().filter(|input| Some(input.name) != merged);
+        lock(&self.gone).extend(gone.cloned());
+        self.remove_gone(&commit)
+    }
+
+    /// Removes the files that no reader is given any more. What cannot be removed now is tried again: until it is, a
+    /// start would find it, so no delete that it was cleaned of may be forgotten.
+    pub(super) fn remove_gone(&self, _: &MutexGuard<'_, State>) -> Result<(), StoreError> {
+        let mut gone = lock(&self.gone);
+        if gone.is_empty() {
+            return Ok(());
+        }
+        for volume in gone.iter() {
+            let path = self.shelf.path(volume.name);
+            self.shelf.remove(volume).map_err(|err| StoreError::io("removing", &path, err))?;
         }
         let directory = &self.shelf.directory;
-        let synced = self.shelf.files.sync_dir(directory);
-        drop(commit);
-        synced.map_err(|err| StoreError::io("writing", directory, err))
+        self.shelf.files.sync_dir(directory).map_err(|err| StoreError::io("writing", directory, err))?;
+        gone.clear();
+        Ok(())
     }
 }
 

@@ -84,6 +84,7 @@ impl Embedded {
             acknowledged: AtomicU64::new(state.acknowledged.0),
             commit: Mutex::new(state),
             upkeep: Mutex::new(Upkeep::default()),
+            gone: Mutex::default(),
             full: AtomicU8::new(0),
             is_stopping: AtomicBool::new(false),
             due: Mutex::new(false),
