@@ -71,7 +71,7 @@ fn every_planted_bug_is_found() {
     for fault in Fault::ALL {
         match run(0..PLANTED_CASES, Some(fault)) {
             Some((number, what)) => {
-                println!("{fault:?}: in case {number}: {}", what.lines().next().unwrap_or(""))
+                println!("{fault:?}: in case {number}: {}", what.lines().next().unwrap_or(""));
             }
             None => missed.push(fault),
         }

@@ -16,7 +16,7 @@ use leela_storage::store::{Found, Kind, Maintained, Range, Store, Which};
 use leela_storage::testing::{self, Loss, Op, TestFiles};
 use nix::errno::Errno;
 
-use crate::expected::{Chosen, Contents, Expected, Write};
+use crate::expected::{Chosen, Contents, Expected, Place, Write};
 use crate::random::Random;
 
 pub(crate) const OPERATIONS: u32 = 200;
@@ -573,7 +573,7 @@ fn horizon_ms(options: &Options, key: &str, now: Time) -> i64 {
     age.map_or(i64::MIN, |age| now.ns() / 1_000_000 - age.as_millis() as i64)
 }
 
-pub(crate) fn take(found: Found<'_>, got: &mut Vec<(String, (i64, Vec<u8>), Vec<u8>)>) {
+pub(crate) fn take(found: Found<'_>, got: &mut Vec<(String, Place, Vec<u8>)>) {
     let text = |key: &[u8]| String::from_utf8_lossy(key).into_owned();
     match found {
         Found::Points { key, times_ms, values } => {
