@@ -1,6 +1,6 @@
 //! The books and rings of all processes in Prometheus' text form.
 //!
-//! Source: https://prometheus.io/docs/instrumenting/exposition_formats/, text format 0.0.4.
+//! Source: <https://prometheus.io/docs/instrumenting/exposition_formats/>, text format 0.0.4.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -5,29 +5,21 @@
 //!                      memory, 13 B a point, by series                 a span of time each, ~1 B a point
 //! ```
 //!
-//! What is written waits in the **active generation** ([`generation`]), which ends at a place of the log; then it is
+//! What is written waits in the **active generation** (`generation`), which ends at a place of the log; then it is
 //! **frozen**, and the maintenance thread seals it into a file for each **span** of time (a day) that it has
-//! something of ([`seal`]). Of one span the files follow each other in the log, so which write was the last is known
+//! something of (`seal`). Of one span the files follow each other in the log, so which write was the last is known
 //! from the files alone: of two points of one time that of the later file holds, in a file each is there once. Files
-//! that follow each other are merged as they grow ([`merge`]), and all of a span once nothing comes any more.
+//! that follow each other are merged as they grow (`merge`), and all of a span once nothing comes any more.
 //!
 //! A **delete** is a place of the log: the generation is frozen there, so that every generation and file is all
-//! before it or all behind it, and what is before is passed over by readers, and left out by merging ([`clean`]).
+//! before it or all behind it, and what is before is passed over by readers, and left out by merging (`clean`).
 //!
-//! Readers take a [`view`]: the files, the generations, the deletes, the index. They lock a generation while they copy
+//! Readers take a `view`: the files, the generations, the deletes, the index. They lock a generation while they copy
 //! one series out of it, and nothing else. The writer locks the head and the active generation once a datagram.
 //!
-//! **Durable** are the sealed files, and the state file ([`state`]), which says up to which place of the log they hold
-//! all there is. The index ([`index`]) is derived. Locks are taken in this order: upkeep, commit, gone,
+//! **Durable** are the sealed files, and the state file (`state`), which says up to which place of the log they hold
+//! all there is. The index (`index`) is derived. Locks are taken in this order: upkeep, commit, gone,
 //! head, generation.
-//!
-//! [`generation`]: super::generation
-//! [`seal`]: super::seal
-//! [`merge`]: super::merge
-//! [`clean`]: super::clean
-//! [`view`]: super::view
-//! [`state`]: super::state
-//! [`index`]: super::index
 
 pub(super) mod open;
 mod write;
