@@ -186,13 +186,13 @@ impl Service {
         }
         let Service { intake, store, books, trouble, .. } = self;
         let failed = committed.err().map(|error| trouble.log_failed(&error, now));
+        // Told once the books hold it: what a client knows of is counted.
+        let mut replies = Vec::new();
         for item in intake.items.drain(..) {
             let records = &intake.bytes[item.records];
             if let Some(lost) = failed {
                 match item.reply {
-                    Some(reply) => {
-                        let _ = reply.send(Imported::Failed(lost));
-                    }
+                    Some(reply) => replies.push((reply, Imported::Failed(lost))),
                     None => {
                         let dropped = book_lost(&mut books.counters, lost, &item.header, records.len());
                         trouble.dropped(dropped);
@@ -210,10 +210,17 @@ impl Service {
             }
             if let Some(reply) = item.reply {
                 books.counters.imported += written.stored;
-                let _ = reply.send(Imported::Written(written));
+                replies.push((reply, Imported::Written(written)));
             }
         }
         intake.bytes.clear();
+        if !replies.is_empty() {
+            self.commit();
+            for (reply, imported) in replies {
+                // Who asked may have gone.
+                let _ = reply.send(imported);
+            }
+        }
     }
 }
 
