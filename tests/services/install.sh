@@ -2,7 +2,8 @@
 # Installs the real services that the tests start, where this user may (Debian and its kin; versions are those of
 # the distribution's release). Says what is missing where he may not.
 set -eu
-packages="chromium collectd-core curl openssl prometheus python3 python3-docutils systemd bsdutils"
+packages="chromium collectd-core curl openssl prometheus python3 python3-docutils systemd bsdutils
+prosody lua-unbound lua-sec ejabberd redis-server python3-slixmpp"
 missing=""
 for package in $packages; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
@@ -18,5 +19,23 @@ else
 fi
 echo "installing:$missing" >&2
 $sudo apt-get update -qq
+# Tests start their own servers: what is installed here neither starts now (invoke-rc.d and deb-systemd-invoke ask this
+# file; one that is there stays) nor at the next boot.
+units() { (cd /lib/systemd/system 2>/dev/null && ls -- *.service *.socket 2>/dev/null) | grep -v @ | sort; }
+before=$(mktemp)
+units >"$before"
+policy=/usr/sbin/policy-rc.d
+remove="$before"
+if [ ! -e "$policy" ]; then
+    remove="$before $policy"
+    printf '#!/bin/sh\nexit 101\n' | $sudo tee "$policy" >/dev/null
+    $sudo chmod 755 "$policy"
+fi
+# shellcheck disable=SC2064 # as it is now
+trap "$sudo rm -f $remove" EXIT
 # shellcheck disable=SC2086 # a list of packages
 DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends $missing >/dev/null
+if command -v systemctl >/dev/null; then
+    # One that cannot be disabled cannot be enabled.
+    units | comm -13 "$before" - | xargs -r $sudo systemctl disable --quiet 2>/dev/null || true
+fi
