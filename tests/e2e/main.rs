@@ -18,3 +18,4 @@ mod stopped_consumer;
 mod storage;
 mod timeline_rules_live;
 mod udp_to_events;
+mod xmpp;

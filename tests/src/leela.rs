@@ -43,10 +43,27 @@ impl Sandbox {
 
     /// Begins a program that is not Leela's; its output is its log.
     pub fn begin(&self, name: &str, program: &Path, arguments: &[&str]) -> Process {
+        self.begin_with(name, program, arguments, &[])
+    }
+
+    /// Begins a program that is not Leela's, with more in its environment.
+    pub fn begin_with(
+        &self,
+        name: &str,
+        program: &Path,
+        arguments: &[&str],
+        environment: &[(&str, String)],
+    ) -> Process {
+        let mut command = self.alone(program);
+        command.envs(environment.iter().map(|(name, value)| (name, value))).args(arguments);
+        self.begin_command(name, command)
+    }
+
+    /// Begins what a command says; its output is its log.
+    pub(crate) fn begin_command(&self, name: &str, mut command: Command) -> Process {
         let log = self.new_log(name);
         let file = File::create(&log).expect("the log's directory is ours");
-        let mut command = self.alone(program);
-        command.args(arguments).stdout(file.try_clone().expect("a file can be cloned")).stderr(file);
+        command.stdout(file.try_clone().expect("a file can be cloned")).stderr(file);
         Process::begin(name, command, log, self.home())
     }
 }

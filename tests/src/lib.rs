@@ -8,6 +8,7 @@
 //! - [`Browser`]: a real Chromium, at a page.
 //! - [`Store`]: a client of leela-storage.
 //! - [`Leela`]: the operator's command, and [`service`]: the real programs of others.
+//! - [`Bridge`]: leela-xmpp and all that it stands between. [`ChatServer`]: a real Prosody or ejabberd; [`ChatClient`] and [`Slixmpp`]: people at it; [`Redis`]: a real one.
 //! - [`Web`]: a client of HTTP, and [`schema`]: whether an answer is what the API's description says.
 //! - [`Load`] and [`Databus`]: numbered metrics at a stated rate, as text or in the binary form.
 //! - [`wait_until`]: the one way to wait: on a condition, with a deadline.
@@ -17,23 +18,34 @@ pub mod dependencies;
 pub mod schema;
 
 mod binary;
+mod bridge;
 mod browser;
+mod chat_client;
+mod chat_server;
+mod chat_stream;
 mod collectd;
+mod ejabberd;
 mod frames;
 mod leela;
 mod load;
 mod proc;
 mod process;
+mod prosody;
 mod reader;
 mod recorder;
+mod redis;
 mod sandbox;
 mod service;
+mod slixmpp;
 mod store;
 mod wait;
 mod web;
 
 pub use binary::{binary, workspace};
+pub use bridge::{BOT, Bridge};
 pub use browser::{Browser, DESK, Look, PHONE};
+pub use chat_client::{ChatClient, Said};
+pub use chat_server::{Brand, ChatServer, DOMAIN, PASSWORD, ROOMS, STANZA_BYTES, STRANGE};
 pub use collectd::Packet;
 pub use frames::ByFrames;
 pub use leela::Leela;
@@ -42,8 +54,10 @@ pub use proc::{Heard, Proc};
 pub use process::Process;
 pub use reader::{Reader, Record};
 pub use recorder::{Kept, Recorder, Tally};
+pub use redis::{DIRECTORY, Redis};
 pub use sandbox::Sandbox;
 pub use service::service;
+pub use slixmpp::Slixmpp;
 pub use store::{Answered, Store};
 pub use wait::{DEADLINE, alone, wait_for, wait_until};
 pub use web::{Reply, Web};

@@ -4,11 +4,15 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 /// A real service: the package that brings it, and where its program is.
-const SERVICES: [(&str, &str, &str); 4] = [
+const SERVICES: [(&str, &str, &str); 8] = [
     ("collectd", "collectd-core", "/usr/sbin/collectd"),
     ("chromium", "chromium", "/usr/bin/chromium"),
     ("curl", "curl", "/usr/bin/curl"),
+    ("ejabberd", "ejabberd", "/usr/sbin/ejabberdctl"),
     ("promtool", "prometheus", "/usr/bin/promtool"),
+    ("prosody", "prosody lua-unbound lua-sec", "/usr/bin/prosody"),
+    ("redis", "redis-server", "/usr/bin/redis-server"),
+    ("slixmpp", "python3-slixmpp", "/usr/lib/python3/dist-packages/slixmpp/__init__.py"),
 ];
 
 /// The program of a service. Where it is not installed, the test has nothing to say: none, told on standard error.
