@@ -1,0 +1,350 @@
+//! The directory in Redis: the one task that speaks to it.
+//!
+//! | key | what |
+//! | --- | --- |
+//! | `leela.xmpp` | the original's hash: field, subscription |
+//! | `leela.xmpp:prefs` | hash: bare JID, what that user chose, as JSON |
+//! | `leela.xmpp:front` | the bridge that is asked, for 8 s |
+//! | `leela.xmpp:lease:<field>` | the bridge that serves this subscription, for 8 s |
+//! | `leela.xmpp:bridges` | hash: bridge, when it was there last, in ms since 1970 |
+//!
+//! Each second a round reads all and takes or renews what is free. All commands have a time limit; after a failure the
+//! connection is made anew.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use redis::aio::MultiplexedConnection;
+use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, RedisError, Script, cmd, pipe};
+use tokio::sync::mpsc;
+use tokio::time::{Instant as TokioInstant, timeout, timeout_at};
+
+use super::lease::LEASE;
+use super::{Change, Content, Entry, Prefs};
+
+const HASH: &str = "leela.xmpp";
+const PREFS: &str = "leela.xmpp:prefs";
+const FRONT: &str = "leela.xmpp:front";
+const LEASE_PREFIX: &str = "leela.xmpp:lease:";
+const BRIDGES: &str = "leela.xmpp:bridges";
+
+/// From one round to the next.
+const ROUND: Duration = Duration::from_secs(1);
+/// The most a command may take.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// A bridge that was there so lately may have leases.
+const OTHERS_MS: u64 = 60_000;
+
+/// Takes or renews leases: KEYS are their keys, ARGV the bridge and the time in ms. Gives 1 where the bridge has it.
+const TAKE: &str = "
+local held = {}
+for i, key in ipairs(KEYS) do
+  local who = redis.call('GET', key)
+  if not who or who == ARGV[1] then
+    redis.call('SET', key, ARGV[1], 'PX', ARGV[2])
+    held[i] = 1
+  else
+    held[i] = 0
+  end
+end
+return held";
+
+/// Signs on, and gives how many other bridges were there lately: KEYS the hash, ARGV the bridge and the time in ms.
+const SIGN: &str = "
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('HSET', KEYS[1], ARGV[1], now)
+local others = 0
+local all = redis.call('HGETALL', KEYS[1])
+for i = 1, #all, 2 do
+  if all[i] ~= ARGV[1] then
+    if now - tonumber(all[i + 1]) < tonumber(ARGV[2]) then
+      others = others + 1
+    else
+      redis.call('HDEL', KEYS[1], all[i])
+    end
+  end
+end
+return others";
+
+/// Gives leases back: KEYS are their keys, ARGV the bridge.
+const RETURN: &str = "
+for i, key in ipairs(KEYS) do
+  if redis.call('GET', key) == ARGV[1] then
+    redis.call('DEL', key)
+  end
+end
+return 0";
+
+/// Where Redis is, and who asks.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) db: u32,
+    pub(crate) password: String,
+    /// The name of this bridge, which it keeps over restarts.
+    pub(crate) bridge: String,
+}
+
+/// What is asked of the task.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Make a change; it is answered under the number.
+    Change(u64, Box<Change>),
+    /// Write what is not there: after [`Report::Restarted`].
+    Restore(Box<Content>),
+    /// Give back all leases, and end.
+    Leave(Vec<String>),
+}
+
+/// What the task says.
+#[derive(Debug)]
+pub(crate) enum Report {
+    /// All that is there, and what this bridge has of it.
+    Round(Box<Round>),
+    /// A change was made, or it was not, and why.
+    Changed(u64, Result<Instant, String>),
+    /// Redis is away, and why.
+    Away(String),
+    /// Redis is there again, and another one: it waits for [`Order::Restore`].
+    Restarted,
+    /// The leases are given back.
+    Left,
+}
+
+/// A round.
+#[derive(Debug)]
+pub(crate) struct Round {
+    /// Before it was asked: leases hold from then on.
+    pub(crate) asked: Instant,
+    pub(crate) content: Content,
+    /// The subscriptions whose lease this bridge has.
+    pub(crate) held: Vec<String>,
+    pub(crate) front: bool,
+    pub(crate) others: bool,
+}
+
+/// Why Redis is away.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error("{0}")]
+    Redis(#[from] RedisError),
+    #[error("no answer within 2 s")]
+    Silent,
+}
+
+/// Keeps the directory until the orders end.
+pub(crate) async fn keep(place: Place, mut orders: mpsc::Receiver<Order>, reports: mpsc::Sender<Report>) {
+    let mut run_id: Option<String> = None;
+    loop {
+        let why = match connect(&place).await {
+            Ok((mut connection, id)) => {
+                let is_other = run_id.as_ref().is_some_and(|before| *before != id);
+                run_id = Some(id);
+                match serve(&place, &mut connection, is_other, &mut orders, &reports).await {
+                    Ok(()) => return,
+                    Err(trouble) => trouble,
+                }
+            }
+            Err(trouble) => trouble,
+        };
+        let why = format!("Redis at {}:{} is away: {why}", place.host, place.port);
+        if reports.send(Report::Away(why.clone())).await.is_err() {
+            return;
+        }
+        // What is asked meanwhile is answered at once.
+        let again = TokioInstant::now() + ROUND;
+        while let Ok(order) = timeout_at(again, orders.recv()).await {
+            let report = match order {
+                None => return,
+                Some(Order::Change(number, _)) => Report::Changed(number, Err(why.clone())),
+                Some(Order::Restore(_)) => continue,
+                Some(Order::Leave(_)) => Report::Left,
+            };
+            if reports.send(report).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+async fn within<T>(answer: impl Future<Output = Result<T, RedisError>>) -> Result<T, Trouble> {
+    match timeout(PATIENCE, answer).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(Trouble::Silent),
+    }
+}
+
+/// Connects, and asks which instance it is.
+async fn connect(place: &Place) -> Result<(MultiplexedConnection, String), Trouble> {
+    let address = ConnectionAddr::Tcp(place.host.clone(), place.port);
+    let mut settings = redis::RedisConnectionInfo::default().set_db(i64::from(place.db));
+    if !place.password.is_empty() {
+        settings = settings.set_password(place.password.clone());
+    }
+    let info: ConnectionInfo = address.into_connection_info()?.set_redis_settings(settings);
+    let client = Client::open(info)?;
+    let mut connection = within(client.get_multiplexed_async_connection()).await?;
+    let info: String = within(cmd("INFO").arg("server").query_async(&mut connection)).await?;
+    let id = info.lines().find_map(|line| line.strip_prefix("run_id:")).unwrap_or_default();
+    Ok((connection, id.trim().to_owned()))
+}
+
+async fn serve(
+    place: &Place,
+    connection: &mut MultiplexedConnection,
+    is_other: bool,
+    orders: &mut mpsc::Receiver<Order>,
+    reports: &mpsc::Sender<Report>,
+) -> Result<(), Trouble> {
+    let mut is_stale = is_other;
+    if is_stale && reports.send(Report::Restarted).await.is_err() {
+        return Ok(());
+    }
+    let mut due = TokioInstant::now();
+    loop {
+        let order = match is_stale {
+            true => orders.recv().await,
+            false => match timeout_at(due, orders.recv()).await {
+                Ok(order) => order,
+                Err(_) => {
+                    due = TokioInstant::now() + ROUND;
+                    let round = round(place, connection).await?;
+                    if reports.send(Report::Round(Box::new(round))).await.is_err() {
+                        return Ok(());
+                    }
+                    continue;
+                }
+            },
+        };
+        match order {
+            None => return Ok(()),
+            Some(Order::Change(number, made)) => {
+                let asked = Instant::now();
+                let result = change(place, connection, &made).await;
+                let told = result.as_ref().map(|()| asked).map_err(ToString::to_string);
+                if reports.send(Report::Changed(number, told)).await.is_err() {
+                    return Ok(());
+                }
+                result?;
+            }
+            Some(Order::Restore(content)) => {
+                restore(connection, &content).await?;
+                is_stale = false;
+                due = TokioInstant::now();
+            }
+            Some(Order::Leave(fields)) => {
+                let returned = give_back(place, connection, &fields).await;
+                // Who leaves cannot do more; the leases end by themselves.
+                if let Err(error) = returned {
+                    tracing::warn!(%error, "the leases could not be given back");
+                }
+                let _ = reports.send(Report::Left).await;
+                return Ok(());
+            }
+        }
+    }
+}
+
+async fn round(place: &Place, connection: &mut MultiplexedConnection) -> Result<Round, Trouble> {
+    let asked = Instant::now();
+    let mut both = pipe();
+    both.hgetall(HASH).hgetall(PREFS);
+    let (hash, prefs): (HashMap<String, String>, HashMap<String, String>) =
+        within(both.query_async(connection)).await?;
+    let mut content = Content::default();
+    for (field, text) in hash {
+        match Entry::read(&text) {
+            Some(entry) => {
+                content.entries.insert(field, entry);
+            }
+            None => tracing::debug!(field, "an entry of the directory is none"),
+        }
+    }
+    for (sender, text) in prefs {
+        content.prefs.insert(sender, serde_json::from_str::<Prefs>(&text).unwrap_or_default());
+    }
+    let sign = Script::new(SIGN);
+    let others: u64 =
+        within(sign.key(BRIDGES).arg(&place.bridge).arg(OTHERS_MS).invoke_async(connection)).await?;
+    let fields: Vec<&String> = content.entries.keys().collect();
+    let keys: Vec<String> = std::iter::once(FRONT.to_owned())
+        .chain(fields.iter().map(|field| format!("{LEASE_PREFIX}{field}")))
+        .collect();
+    let taken = take(place, connection, &keys).await?;
+    let front = taken.first() == Some(&1);
+    let held = fields.iter().zip(taken.iter().skip(1)).filter(|(_, held)| **held == 1);
+    let held = held.map(|(field, _)| (*field).clone()).collect();
+    Ok(Round { asked, content, held, front, others: others > 0 })
+}
+
+async fn take(
+    place: &Place,
+    connection: &mut MultiplexedConnection,
+    keys: &[String],
+) -> Result<Vec<u64>, Trouble> {
+    let script = Script::new(TAKE);
+    let mut call = script.prepare_invoke();
+    keys.iter().for_each(|key| {
+        call.key(key);
+    });
+    call.arg(&place.bridge).arg(LEASE.as_millis() as u64);
+    within(call.invoke_async(connection)).await
+}
+
+async fn change(
+    place: &Place,
+    connection: &mut MultiplexedConnection,
+    change: &Change,
+) -> Result<(), Trouble> {
+    let mut all = pipe();
+    all.atomic();
+    for field in &change.leave {
+        all.hdel(HASH, field).ignore();
+        all.del(format!("{LEASE_PREFIX}{field}")).ignore();
+    }
+    if let Some(entry) = &change.enter {
+        all.hset_nx(HASH, entry.field(), entry.write()).ignore();
+    }
+    if change.prefs.is_default() {
+        all.hdel(PREFS, &change.sender).ignore();
+    } else {
+        let prefs = serde_json::to_string(&change.prefs).unwrap_or_default();
+        all.hset(PREFS, &change.sender, prefs).ignore();
+    }
+    within(all.query_async::<()>(connection)).await?;
+    if let Some(entry) = &change.enter {
+        take(place, connection, &[format!("{LEASE_PREFIX}{}", entry.field())]).await?;
+    }
+    Ok(())
+}
+
+/// Writes what is not there: other bridges do the same.
+async fn restore(connection: &mut MultiplexedConnection, content: &Content) -> Result<(), Trouble> {
+    let mut all = pipe();
+    all.atomic();
+    for (field, entry) in &content.entries {
+        all.hset_nx(HASH, field, entry.write()).ignore();
+    }
+    for (sender, prefs) in &content.prefs {
+        all.hset_nx(PREFS, sender, serde_json::to_string(prefs).unwrap_or_default()).ignore();
+    }
+    within(all.query_async::<()>(connection)).await
+}
+
+async fn give_back(
+    place: &Place,
+    connection: &mut MultiplexedConnection,
+    fields: &[String],
+) -> Result<(), Trouble> {
+    let script = Script::new(RETURN);
+    let mut call = script.prepare_invoke();
+    call.key(FRONT);
+    fields.iter().for_each(|field| {
+        call.key(format!("{LEASE_PREFIX}{field}"));
+    });
+    call.arg(&place.bridge);
+    within(call.invoke_async::<u64>(connection)).await?;
+    within(cmd("HDEL").arg(BRIDGES).arg(&place.bridge).query_async::<()>(connection)).await
+}
