@@ -48,6 +48,9 @@ pub const DATAGRAM_BYTES_MAX: usize = 1 << 16;
 /// A segment is followed by the next one when it has so many bytes.
 pub const SEGMENT_BYTES: u64 = 16 << 20;
 
+/// One with less stays while nothing comes.
+const REST_BYTES: u64 = 256 << 10;
+
 /// How far apart the positions of two openings are at least: more than can wait for the disk.
 const OPENING: u64 = 1 << 36;
 
@@ -102,6 +105,8 @@ pub struct Log {
     staged: Vec<u8>,
     /// Something was committed since the last mark.
     is_unmarked: bool,
+    /// What the last mark says.
+    last: Mark,
     /// Former `current`s that may not be durable, each with the sync that was the first to take it along.
     unsynced: Vec<(Arc<dyn File>, Option<u64>)>,
     /// A name was made that may not be durable.
@@ -145,7 +150,8 @@ impl Log {
             let path = directory.join(name);
             let file = files.open(&path).map_err(LogError::doing("opening", &path))?;
             let bytes = file.len().map_err(LogError::doing("measuring", &path))?;
-            let place = Place { path, first, bytes };
+            let mut place = Place { path, first, bytes, taken: 0 };
+            place.taken = place.end();
             end = end.max(place.end());
             old.push(place);
         }
@@ -159,6 +165,7 @@ impl Log {
             end: (end / OPENING + 1) * OPENING,
             staged: Vec::new(),
             is_unmarked: false,
+            last: Mark::default(),
             unsynced: Vec::new(),
             is_name_unsynced: false,
             begun: 0,
@@ -203,14 +210,23 @@ impl Log {
             return Ok(Position(self.end));
         }
         let written = self.write_staged();
-        self.staged.clear();
-        // After a burst the buffer does not stay as large as the burst was.
-        self.staged.shrink_to(1 << 20);
+        if let (Ok(end), Some(current)) = (&written, &mut self.current) {
+            current.place.taken = end.0;
+        }
         self.is_unmarked |= written.is_ok();
         written
     }
 
+    /// Writes what was staged, be it datagrams or a mark.
     fn write_staged(&mut self) -> Result<Position, LogError> {
+        let written = self.write_entries();
+        self.staged.clear();
+        // After a burst the buffer does not stay as large as the burst was.
+        self.staged.shrink_to(1 << 20);
+        written
+    }
+
+    fn write_entries(&mut self) -> Result<Position, LogError> {
         if self.syncs.has_failed.swap(false, Ordering::Relaxed) {
             self.leave_current();
         }
@@ -268,7 +284,7 @@ impl Log {
         }
         self.sequence += 1;
         self.is_name_unsynced = true;
-        let place = Place { path, first: self.end, bytes: HEAD_BYTES as u64 };
+        let place = Place { path, first: self.end, bytes: HEAD_BYTES as u64, taken: self.end };
         Ok(Current { place, file })
     }
 
@@ -282,11 +298,8 @@ impl Log {
     pub fn begin_sync(&mut self, last: Mark) -> Result<Syncing, LogError> {
         self.commit()?;
         if self.is_unmarked {
-            let mut payload = [0; segment::MARK_BYTES];
-            payload[..8].copy_from_slice(&last.number.to_le_bytes());
-            payload[8..].copy_from_slice(&last.time.ns().to_le_bytes());
-            self.stage_entry(Kind::Sync, &payload);
-            self.commit()?;
+            self.last = last;
+            self.write_mark()?;
             self.is_unmarked = false;
         }
         self.begun += 1;
@@ -308,18 +321,30 @@ impl Log {
         })
     }
 
-    /// Removes the segments that end before `acknowledged`, but for the last one that is durable: after a power cut
-    /// it tells that there was one, and what was durable then, also where all of it is acknowledged.
+    /// Writes a mark of what was taken last.
+    fn write_mark(&mut self) -> Result<Position, LogError> {
+        let mut payload = [0; segment::MARK_BYTES];
+        payload[..8].copy_from_slice(&self.last.number.to_le_bytes());
+        payload[8..].copy_from_slice(&self.last.time.ns().to_le_bytes());
+        self.stage_entry(Kind::Sync, &payload);
+        self.write_staged()
+    }
+
+    /// Removes the segments that have nothing behind `acknowledged`, but for the last one that is durable: after a power
+    /// cut it tells that there was one, and what was durable then, also where all of it is acknowledged.
     pub fn cut(&mut self, acknowledged: Position) -> Result<(), LogError> {
-        // One that is written no more, though nothing followed it yet, goes too.
-        let is_over = |current: &mut Current| {
-            current.place.bytes >= SEGMENT_BYTES && current.place.end() <= acknowledged.0
-        };
-        if self.current.as_mut().is_some_and(is_over) {
-            self.leave_current();
-        }
         let durable = self.syncs.durable.load(Ordering::Relaxed);
-        while self.old.first().is_some_and(|oldest| oldest.end() <= acknowledged.0 && oldest.end() < durable)
+        let is_over = |current: &Current| {
+            current.place.bytes >= REST_BYTES
+                && current.place.taken <= acknowledged.0
+                && current.place.end() <= durable
+        };
+        if self.current.as_ref().is_some_and(is_over) && self.staged.is_empty() {
+            // While nothing comes it need not stay: once it is durable, the next one tells as much with a mark alone.
+            self.leave_current();
+            self.write_mark()?;
+        }
+        while self.old.first().is_some_and(|oldest| oldest.taken <= acknowledged.0 && oldest.end() < durable)
         {
             self.remove_oldest()?;
         }

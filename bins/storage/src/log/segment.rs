@@ -31,6 +31,8 @@ pub(super) struct Place {
     pub(super) first: u64,
     /// Bytes of the file, with its head.
     pub(super) bytes: u64,
+    /// Behind its last datagram; its end, where that is not known.
+    pub(super) taken: u64,
 }
 
 impl Place {

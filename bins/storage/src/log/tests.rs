@@ -128,6 +128,38 @@ fn full_segments_are_followed_by_others_and_cut_when_all_in_them_is_acknowledged
 }
 
 #[test]
+fn what_is_acknowledged_leaves_a_mark_alone_while_nothing_comes() {
+    let directory = tempfile::tempdir().unwrap();
+    let (live, copy) = (directory.path().join("live"), directory.path().join("copy"));
+    let files = TestFiles::default();
+    let (mut log, _) = Log::open(files.shared(), &live, Position(0)).unwrap();
+    let mut last = Position(0);
+    for _ in 0..10 {
+        last = log.append(&[7; 32 << 10]).unwrap();
+    }
+    log.cut(last).unwrap();
+    assert_eq!(log.segments().len(), 1, "nothing is durable");
+    log.sync(mark(9)).unwrap();
+    log.cut(Position(last.0 - 1)).unwrap();
+    assert_eq!(log.segments().len(), 1, "there is one that is not acknowledged");
+    log.cut(last).unwrap();
+    assert_eq!(log.segments().len(), 2);
+    for number in 0..2 {
+        files.power_cut(&live, &copy, Loss::All).unwrap();
+        let (all, report) = held_after(&copy, last);
+        assert_eq!((all.len(), report.last_sync.map(|(_, mark)| mark)), (0, Some(mark(9))), "{number}");
+        fs::remove_dir_all(&copy).unwrap();
+        log.sync(mark(9)).unwrap();
+        log.cut(last).unwrap();
+        assert_eq!((log.segments().len(), log.bytes()), (1, 48 + 28), "{number}");
+    }
+    log.append(b"next").unwrap();
+    log.sync(mark(10)).unwrap();
+    let (all, report) = held_after(&live, last);
+    assert_eq!((all, report.last_sync.map(|(_, mark)| mark)), (vec![b"next".to_vec()], Some(mark(10))));
+}
+
+#[test]
 fn a_tail_cut_anywhere_costs_only_the_entry_that_was_cut() {
     let directory = tempfile::tempdir().unwrap();
     let (mut log, _) = open(directory.path(), Position(0));
