@@ -275,6 +275,38 @@ impl Index {
         }
     }
 
+    /// How many of these names, which are in order, it does not have.
+    pub(super) fn unknown<N: AsRef<[u8]>>(&self, names: &[N]) -> Result<u64, StoreError> {
+        let read = self.read()?;
+        let table = read.open_table(NAMES).map_err(failed)?;
+        let (mut left, mut unknown) = (names, 0);
+        while let Some(first) = left.first() {
+            let at = first.as_ref();
+            let row = table.range::<&[u8]>(..=at).map_err(failed)?.next_back().transpose().map_err(failed)?;
+            let next = table.range::<&[u8]>((Bound::Excluded(at), Bound::Unbounded)).map_err(failed)?.next();
+            // All of them that are in this row, if they are in any.
+            let count = match next.transpose().map_err(failed)? {
+                Some((next, _)) => left.partition_point(|name| name.as_ref() < next.value()),
+                None => left.len(),
+            };
+            let (part, rest) = left.split_at(count);
+            left = rest;
+            let Some((_, row)) = row else {
+                unknown += part.len() as u64;
+                continue;
+            };
+            let mut known = Names::of(row.value())?;
+            let mut found = known.next_name()?;
+            for name in part {
+                while found.is_some_and(|found| found < name.as_ref()) {
+                    found = known.next_name()?;
+                }
+                unknown += u64::from(found != Some(name.as_ref()));
+            }
+        }
+        Ok(unknown)
+    }
+
     /// The tags and how many series have each, or the values of one.
     pub(super) fn words(&self, tag: Option<&[u8]>) -> Result<BTreeMap<Vec<u8>, u64>, StoreError> {
         let read = self.read()?;

@@ -1,7 +1,6 @@
 //! Maintenance: what is due, one slice after the other, in the order of urgency.
 
 use std::collections::{HashMap, VecDeque};
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -309,12 +308,7 @@ impl Embedded {
             let head = lock(&self.head);
             (Arc::clone(&head.index), Arc::clone(&head.volumes), head.fresh.clone())
         };
-        let mut names: Vec<Vec<u8>> = Vec::with_capacity(ids.len());
-        for ids in ids.chunks(SLICE as usize) {
-            let head = lock(&self.head);
-            names.extend(ids.iter().map(|&id| head.table.key(id).to_vec()));
-        }
-        names.sort_unstable();
+        let mut names = self.keys_of(&ids);
         if planted!(self.options, IndexForgets) {
             names.clear();
         }
@@ -559,22 +553,21 @@ impl Embedded {
 
     /// How many of the fresh series the index does not name yet.
     fn unknown(&self, fresh: &[u32], index: &Index) -> u64 {
-        let mut unknown = 0;
-        for ids in fresh.chunks(SLICE as usize) {
-            let keys: Vec<Vec<u8>> = {
-                let head = lock(&self.head);
-                ids.iter().map(|&id| head.table.key(id).to_vec()).collect()
-            };
-            for key in keys {
-                let mut is_known = false;
-                let _ = index.names(&key, b"", &[], &mut |name| {
-                    is_known = name == key;
-                    ControlFlow::Break(())
-                });
-                unknown += u64::from(!is_known);
-            }
+        if fresh.is_empty() || index.series().is_ok_and(|series| series == 0) {
+            return fresh.len() as u64;
         }
-        unknown
+        index.unknown(&self.keys_of(fresh)).unwrap_or(0)
+    }
+
+    /// The keys of series, in order.
+    fn keys_of(&self, ids: &[u32]) -> Vec<Vec<u8>> {
+        let mut keys: Vec<Vec<u8>> = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(SLICE as usize) {
+            let head = lock(&self.head);
+            keys.extend(ids.iter().map(|&id| head.table.key(id).to_vec()));
+        }
+        keys.sort_unstable();
+        keys
     }
 
     /// What is left of the disk, and for how long.

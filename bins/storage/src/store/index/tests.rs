@@ -69,6 +69,11 @@ fn names_are_found_by_prefix_and_tag_however_they_came() {
     let want: Vec<String> =
         all.iter().skip(1235).filter(|key| key.contains("dc=ams")).take(50).cloned().collect();
     assert_eq!(rest, want);
+    let mut some: Vec<String> = all.iter().step_by(3).cloned().collect();
+    some.extend(["a", "web500.cpu;", "web500.cpu;z", "x"].map(str::to_owned));
+    some.sort();
+    assert_eq!(index.unknown(&some).unwrap(), 4);
+    assert_eq!(Index::in_memory(&[1; 16]).unwrap().unknown(&some).unwrap(), some.len() as u64);
     let words = index.words(Some(b"dc")).unwrap();
     let of = |word: &str| all.iter().filter(|key| key.contains(&format!("dc={word};"))).count() as u64;
     assert_eq!(words, ["ams", "fra", "par"].map(|word| (word.as_bytes().to_vec(), of(word))).into());
