@@ -20,6 +20,8 @@ pub(crate) struct Moment(u32);
 impl Moment {
     const A_SECOND: u32 = 10;
     const A_MINUTE: u32 = 60 * Moment::A_SECOND;
+    /// A rate over less than 5 s says nothing of a minute.
+    const SHORTEST: u32 = 50;
 
     pub(crate) fn of(since_start: Duration) -> Moment {
         Moment((since_start.as_millis() / 100) as u32)
@@ -83,7 +85,9 @@ impl Series {
         let over = if is_silent { moment } else { self.seen }.since(self.since);
         match self.events {
             1 if !is_silent => 1.0,
-            events => f64::from(events - 1) * f64::from(Moment::A_MINUTE) / f64::from(over.max(1)),
+            events => {
+                f64::from(events - 1) * f64::from(Moment::A_MINUTE) / f64::from(over.max(Moment::SHORTEST))
+            }
         }
     }
 
@@ -232,6 +236,7 @@ mod tests {
         let at = |seconds: u64| Moment::of(Duration::from_secs(seconds));
         for (label, events, every, now, want) in [
             ("one event", 1, 1, 0, 1.0),
+            ("two at once", 2, 0, 0, 12.0),
             ("each second", 10, 1, 9, 60.0),
             ("each ten", 7, 10, 65, 6.0),
             ("for an hour", 3600, 1, 3600, 60.0),
