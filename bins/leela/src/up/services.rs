@@ -37,6 +37,8 @@ pub(super) struct Service {
     pub(super) wanted: &'static [Wanted],
     /// What it is for, in a few words.
     pub(super) about: &'static str,
+    /// It is left out while its configuration names no account: its key `jid` is empty.
+    pub(super) needs_account: bool,
 }
 
 impl Service {
@@ -48,14 +50,27 @@ impl Service {
 
 /// All of them, in the order they are shown.
 pub(super) const SERVICES: &[Service] = &[
-    Service { name: "udp", role: Role::Input, wanted: &[Wanted::Udp], about: "Leela's text" },
+    Service {
+        name: "udp",
+        role: Role::Input,
+        wanted: &[Wanted::Udp],
+        about: "Leela's text",
+        needs_account: false,
+    },
     Service {
         name: "collectd",
         role: Role::Input,
         wanted: &[Wanted::Udp],
         about: "collectd's network plugin",
+        needs_account: false,
     },
-    Service { name: "host", role: Role::Input, wanted: &[], about: "this machine, and the books" },
+    Service {
+        name: "host",
+        role: Role::Input,
+        wanted: &[],
+        about: "this machine, and the books",
+        needs_account: false,
+    },
     Service {
         name: "timeline",
         role: Role::Timeline,
@@ -64,18 +79,34 @@ pub(super) const SERVICES: &[Service] = &[
             Wanted::Datagram(RuntimeDir::timeline_multicast),
         ],
         about: "metrics in, events out",
+        needs_account: false,
     },
     Service {
         name: "dmproc",
         role: Role::Consumer,
         wanted: &[Wanted::Datagram(RuntimeDir::dmproc_databus), Wanted::Listener(RuntimeDir::dmproc_proc)],
         about: "live queries",
+        needs_account: false,
     },
     Service {
         name: "storage",
         role: Role::Consumer,
         wanted: &[Wanted::Datagram(RuntimeDir::storage_databus), Wanted::Listener(RuntimeDir::storage_query)],
         about: "history",
+        needs_account: false,
     },
-    Service { name: "http", role: Role::Input, wanted: &[Wanted::Tcp], about: "the page and the REST API" },
+    Service {
+        name: "http",
+        role: Role::Input,
+        wanted: &[Wanted::Tcp],
+        about: "the page and the REST API",
+        needs_account: false,
+    },
+    Service {
+        name: "xmpp",
+        role: Role::Consumer,
+        wanted: &[],
+        about: "live queries by chat",
+        needs_account: true,
+    },
 ];

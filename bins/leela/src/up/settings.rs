@@ -25,12 +25,20 @@ pub(super) struct Settings {
     pub(super) receive_buffer: Size,
     /// A certificate to serve https with; empty for http.
     pub(super) tls_certificate: PathBuf,
+    /// The account of a process that needs one.
+    pub(super) jid: String,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
         let (readers, receive_buffer) = (1, Size::from_mib(64));
-        Settings { listen: Vec::new(), readers, receive_buffer, tls_certificate: PathBuf::new() }
+        Settings {
+            listen: Vec::new(),
+            readers,
+            receive_buffer,
+            tls_certificate: PathBuf::new(),
+            jid: String::new(),
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use super::leftovers;
 use super::place::Place;
 use super::say::Say;
 use super::services::SERVICES;
-use super::settings::Configs;
+use super::settings::{Checked, Configs};
 use super::summary::Ledger;
 
 /// All processes of the instance.
@@ -60,11 +60,14 @@ fn children(common: &Common) -> anyhow::Result<Vec<Child>> {
     let mut children = Vec::new();
     for service in SERVICES {
         let program = programs.join(service.program());
-        if program.is_file() {
-            children.push(Child::new(service, program, common)?);
-        } else {
+        if !program.is_file() {
             let (name, about) = (service.name, service.about);
             common.say.warn(&format!("{name} ({about}) is left out: there is no {}", program.display()));
+        } else if service.needs_account && has_no_account(service.name, &program, common) {
+            let (name, about) = (service.name, service.about);
+            common.say.line(&format!("{name} ({about}) is skipped: `jid` is not set in {name}.toml"));
+        } else {
+            children.push(Child::new(service, program, common)?);
         }
     }
     if children.is_empty() {
@@ -74,6 +77,14 @@ fn children(common: &Common) -> anyhow::Result<Vec<Child>> {
         )));
     }
     Ok(children)
+}
+
+/// Whether its configuration names no account. One that is wrong is told when it is started.
+fn has_no_account(name: &str, program: &Path, common: &Common) -> bool {
+    match common.configs.check(name, program) {
+        Ok(Checked::Settings(settings)) => settings.jid.is_empty(),
+        Ok(Checked::Refused(..)) | Err(_) => false,
+    }
 }
 
 fn catch() -> anyhow::Result<SignalFd> {
