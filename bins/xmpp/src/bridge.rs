@@ -173,7 +173,12 @@ impl Bridge {
                 () = async { sleep_until(end.unwrap_or_else(Instant::now).into()).await }, if end.is_some() => {
                     self.follow_leases(Instant::now());
                 }
-                event = self.stream.next() => self.event(event)?,
+                event = self.stream.next() => {
+                    if let Err(error) = self.event(event) {
+                        self.close();
+                        return Err(error);
+                    }
+                }
                 Some(report) = self.keeper.next() => {
                     let heard = self.keeper.hear(report);
                     self.heard(heard, Instant::now());
@@ -217,6 +222,14 @@ impl Bridge {
             }
         };
         let _ = timeout_at(deadline, sent).await;
+        let stream = self.close();
+        // A server that does not answer is not waited for: the connection is closed with the process.
+        let _ = timeout_at(deadline, stream.close()).await;
+        Ok(())
+    }
+
+    /// Closes the books on what is left.
+    fn close(mut self) -> Stream {
         let waiting: u64 = self.subscriptions.values().map(Subscription::waiting).sum();
         let counters = &mut self.books.counters;
         counters.values.dropped.add_many(Dropped::Stopped, waiting);
@@ -225,9 +238,7 @@ impl Bridge {
         (counters.online, counters.front, counters.served) = (0, 0, 0);
         let carried = self.books.carried();
         self.books.close(carried);
-        // A server that does not answer is not waited for: the connection is closed with the process.
-        let _ = timeout_at(deadline, self.stream.close()).await;
-        Ok(())
+        self.stream
     }
 
     fn event(&mut self, event: Event) -> anyhow::Result<()> {

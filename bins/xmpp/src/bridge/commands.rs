@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use common::books::{Label as _, Refusal};
 use common::time::Time;
 use serde_json::json;
 
@@ -53,6 +54,7 @@ impl Bridge {
         self.books.counters.received += 1;
         self.books.counters.refused.add(Reason::Unlisted);
         if self.people.is_new_stranger(&who.user, Instant::now()) {
+            self.show_refused(who, Reason::Unlisted, "", 0);
             let user = &who.user;
             let text = format!(
                 "I may not answer {user}. If you need me, ask the operator of this service to put you on my list."
@@ -92,7 +94,16 @@ impl Bridge {
 
     fn refuse(&mut self, who: &Who, reason: Reason, answer: &Answer) {
         self.books.counters.refused.add(reason);
+        let request = answer.json["debug"]["request"].as_str().unwrap_or_default();
+        let offset = answer.json["offset"].as_u64().unwrap_or(0);
+        self.show_refused(who, reason, request, usize::try_from(offset).unwrap_or(0));
         self.say(who, answer);
+    }
+
+    /// For `leela refused`.
+    fn show_refused(&mut self, who: &Who, reason: Reason, text: &str, offset: usize) {
+        let (time, peer, reason) = (Time::now(), who.user.as_str(), reason.name());
+        self.books.refuse(&Refusal { time, peer, reason, text: text.as_bytes(), offset });
     }
 
     fn accept(&mut self, who: &Who, answer: &Answer) {

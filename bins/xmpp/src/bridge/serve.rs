@@ -90,8 +90,8 @@ impl Bridge {
                 }
             }
             Told::Rate { at_least, series, per_minute } => {
-                one.is_digest = per_minute > u64::from(self.config.messages_per_minute);
                 if let Some(opening) = &mut one.opening {
+                    one.is_digest = per_minute > u64::from(self.config.messages_per_minute);
                     opening.rate = Some(Rate { at_least, series, per_minute });
                 }
             }
@@ -247,6 +247,11 @@ impl Bridge {
             return;
         }
         let Some(digest) = one.digest.take() else { return };
+        // Fewer than were expected: the next ones come one by one again.
+        let minutes = digest.since.elapsed().as_secs_f64() / 60.0;
+        if digest.values as f64 <= f64::from(self.config.messages_per_minute) * minutes {
+            one.is_digest = false;
+        }
         let entry = one.entry.clone();
         let number = self.number(&entry.sender, field);
         let answer = answer::digest(&entry, field, digest.text(number), digest.json());
