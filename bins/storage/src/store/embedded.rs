@@ -43,7 +43,7 @@ use super::table::Table;
 use super::tombstone::Tombstone;
 use super::upkeep::Upkeep;
 use super::view::View;
-use super::volume::{Shelf, Volume, damage_of};
+use super::volume::{Name, Shelf, Volume, damage_of};
 use super::{
     Deleted, Ended, Extent, Found, Full, Maintained, Range, Stats, Store, StoreError, Verified, Which, Word,
     Written, lock,
@@ -60,9 +60,11 @@ pub struct Embedded {
     /// What is durable. Who holds it decides which files there are.
     pub(super) commit: Mutex<State>,
     pub(super) upkeep: Mutex<Upkeep>,
-    /// Files that are merged or cleaned away and could not be removed yet.
-    pub(super) gone: Mutex<Vec<Arc<Volume>>>,
+    /// Files that are merged or cleaned away, or that a failed merge left, and that could not be removed yet.
+    pub(super) gone: Mutex<Vec<Name>>,
     acknowledged: AtomicU64,
+    /// The state file may say that all up to here is sealed: also when saving it failed half-way.
+    pub(super) announced: AtomicU64,
     pub(super) full: AtomicU8,
     pub(super) is_stopping: AtomicBool,
     /// Something is due before its time.

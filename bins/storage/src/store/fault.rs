@@ -27,11 +27,13 @@ pub enum Fault {
     IndexForgets,
     /// Retention drops files a day too early.
     RetentionEarly,
+    /// Sealing that fails half-way takes away what the state file says is there.
+    PendingRemoved,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 12] = [
+    pub const ALL: [Fault; 13] = [
         Fault::FirstWins,
         Fault::NanDropped,
         Fault::EndExclusive,
@@ -44,5 +46,6 @@ impl Fault {
         Fault::DeleteTakesLater,
         Fault::IndexForgets,
         Fault::RetentionEarly,
+        Fault::PendingRemoved,
     ];
 }

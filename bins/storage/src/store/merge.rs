@@ -101,6 +101,7 @@ impl Embedded {
         let (Some(first), Some(last)) = (volumes.first(), volumes.last()) else {
             return Ok(Merged::Into(None));
         };
+        self.remove_gone(&lock(&self.commit))?;
         let name = Name { low: first.name.low, high: last.name.high, ..first.name };
         // A file that is only cleaned has its own name again: it is renamed over the old one.
         let path = self.shelf.path(name);
@@ -128,7 +129,7 @@ impl Embedded {
                 next: None,
             });
         }
-        let merged = merger.run();
+        let merged = merger.run().inspect_err(|_| self.disown(volumes, name));
         for (volume, sealed) in volumes.iter().zip(&opened) {
             self.shelf.note(volume, sealed);
         }
@@ -138,7 +139,8 @@ impl Embedded {
     /// Puts what was merged in the place of its inputs.
     pub(super) fn replace(&self, inputs: &[Arc<Volume>], merged: Option<Name>) -> Result<(), StoreError> {
         let commit = lock(&self.commit);
-        let volume = merged.map(|name| self.shelf.volume(name)).transpose()?;
+        let volume = merged.map(|name| self.shelf.volume(name).inspect_err(|_| self.disown(inputs, name)));
+        let volume = volume.transpose()?;
         {
             let mut head = lock(&self.head);
             let is_input = |one: &Arc<Volume>| inputs.iter().any(|input| Arc::ptr_eq(input, one));
@@ -148,20 +150,30 @@ impl Embedded {
             head.volumes = Arc::new(volumes);
         }
         let gone = inputs.iter().filter(|input| Some(input.name) != merged);
-        lock(&self.gone).extend(gone.cloned());
+        lock(&self.gone).extend(gone.map(|input| {
+            self.shelf.part_with(input);
+            input.name
+        }));
         self.remove_gone(&commit)
     }
 
-    /// Removes the files that no reader is given any more. What cannot be removed now is tried again: until it is, a
-    /// start would find it, so no delete that it was cleaned of may be forgotten.
+    /// A merge failed, and its file may have its name already: not of the store, it would be found by a start.
+    fn disown(&self, inputs: &[Arc<Volume>], name: Name) {
+        // What is only cleaned takes the place of a file that holds the same but for what is gone.
+        if inputs.iter().all(|input| input.name != name) {
+            lock(&self.gone).push(name);
+        }
+    }
+
+    /// Removes the files that are not the store's any more, or never were. What cannot be removed now is tried again:
+    /// until it is, a start would find it, so nothing is merged and no delete forgotten.
     pub(super) fn remove_gone(&self, _: &MutexGuard<'_, State>) -> Result<(), StoreError> {
         let mut gone = lock(&self.gone);
         if gone.is_empty() {
             return Ok(());
         }
-        for volume in gone.iter() {
-            let path = self.shelf.path(volume.name);
-            self.shelf.remove(volume).map_err(|err| StoreError::io("removing", &path, err))?;
+        for &name in gone.iter() {
+            self.shelf.remove(name).map_err(|err| StoreError::io("removing", &self.shelf.path(name), err))?;
         }
         let directory = &self.shelf.directory;
         self.shelf.files.sync_dir(directory).map_err(|err| StoreError::io("writing", directory, err))?;
@@ -311,7 +323,12 @@ impl Merger<'_> {
                 }
                 return Ok(false);
             }
-            sweep.hold(self.rank(source.input), times.iter().copied().zip(values.iter().copied()));
+            let block_points = times.iter().copied().zip(values.iter().copied());
+            if is_alone && times.is_sorted_by(|a, b| a < b) {
+                points.extend(block_points);
+            } else {
+                sweep.hold(self.rank(source.input), block_points);
+            }
             // What is final leaves in full blocks.
             let full = points.len() / points_max.max(1) * points_max;
             if full > 0 {

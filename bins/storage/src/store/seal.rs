@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::embedded::Embedded;
 use super::generation::Generation;
@@ -117,9 +118,13 @@ impl Embedded {
         let mut pending = Vec::new();
         let sealed = self.write_generation(&generation, &mut pending);
         if let Err(err) = sealed.and_then(|()| self.commit_generation(&generation, &pending)) {
-            for name in &pending {
-                // What cannot be removed now is removed when the store is opened, or written over.
-                let _ = self.shelf.files.remove(&self.pending_path(*name));
+            // Files that the state file says are there stay: a start gives them their names.
+            let is_announced = generation.lock().high.0 <= self.announced.load(Ordering::Acquire);
+            if !is_announced || planted!(self.options, PendingRemoved) {
+                for name in &pending {
+                    // What cannot be removed now is removed when the store is opened, or written over.
+                    let _ = self.shelf.files.remove(&self.pending_path(*name));
+                }
             }
             return Err(err);
         }
@@ -252,6 +257,7 @@ impl Embedded {
     fn commit_generation(&self, generation: &Arc<Generation>, pending: &[Name]) -> Result<(), StoreError> {
         let high = generation.lock().high;
         let mut state = lock(&self.commit);
+        self.announced.store(high.0, Ordering::Release);
         let before = std::mem::replace(&mut state.acknowledged, high);
         if let Err(err) = state.save(&self.shelf.files, &self.shelf.directory) {
             state.acknowledged = before;

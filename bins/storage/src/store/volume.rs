@@ -143,12 +143,16 @@ impl Shelf {
         }
     }
 
-    /// Removes the file; who has the volume in hand can go on reading it.
-    pub(super) fn remove(&self, volume: &Arc<Volume>) -> std::io::Result<()> {
+    /// The file is to be removed; who has the volume in hand can go on reading it.
+    pub(super) fn part_with(&self, volume: &Arc<Volume>) {
         volume.is_removed.store(true, Ordering::Relaxed);
         // One that cannot be opened cannot be read either.
         let _ = self.open(volume);
-        match self.files.remove(&self.path(volume.name)) {
+    }
+
+    /// Removes a file, if it is there.
+    pub(super) fn remove(&self, name: Name) -> std::io::Result<()> {
+        match self.files.remove(&self.path(name)) {
             Err(err) if err.kind() == std::io::ErrorKind::NotFound => Ok(()),
             done => done,
         }

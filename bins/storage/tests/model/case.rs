@@ -490,7 +490,8 @@ impl Case {
         contents
     }
 
-    /// The disk fails for a while: live goes on, reads too, and afterwards all is as it should be.
+    /// The disk fails for a while: live goes on, reads too, and afterwards all is as it should be, also when that is the
+    /// next process's to see.
     fn trouble(&mut self) -> Result<(), String> {
         let (ops, errno) = *self.random.pick(&[
             (Op::OF_FULL_DISK, Errno::ENOSPC),
@@ -508,6 +509,15 @@ impl Case {
         self.retain();
         self.check_all().map_err(|what| format!("while {errno:?}: {what}"))?;
         self.files.heal();
+        // It may end before anything was tried again.
+        match self.random.below(6) {
+            0 => return self.power_cut(),
+            1 => {
+                self.restart(false)?;
+                return self.check_all().map_err(|what| format!("killed after {errno:?}: {what}"));
+            }
+            _ => {}
+        }
         // What a failed sync was to make durable is so when it is sealed.
         self.now = self.now.plus_ns(4_000_000_000_000);
         self.retain();

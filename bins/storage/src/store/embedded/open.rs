@@ -82,6 +82,7 @@ impl Embedded {
                 views: Arc::new(()),
             }),
             acknowledged: AtomicU64::new(state.acknowledged.0),
+            announced: AtomicU64::new(state.acknowledged.0),
             commit: Mutex::new(state),
             upkeep: Mutex::new(Upkeep::default()),
             gone: Mutex::default(),
@@ -158,7 +159,7 @@ fn open_volumes(shelf: &Shelf, names: Vec<Name>) -> Result<Vec<Arc<Volume>>, Sto
     };
     let (merged, mut volumes): (Vec<_>, Vec<_>) = volumes.iter().cloned().partition(is_merged);
     for volume in merged {
-        shelf.remove(&volume).map_err(|err| StoreError::io("removing", &shelf.path(volume.name), err))?;
+        shelf.remove(volume.name).map_err(|err| StoreError::io("removing", &shelf.path(volume.name), err))?;
     }
     volumes.sort_by_key(|volume| volume.name);
     Ok(volumes)
