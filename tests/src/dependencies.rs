@@ -10,23 +10,39 @@ use anyhow::{Context, ensure};
 use serde_json::Value;
 
 /// Licences that anybody may ship under.
-const LICENCES: [&str; 8] =
-    ["MIT", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "Unicode-3.0", "Zlib", "CC0-1.0"];
+const LICENCES: [&str; 9] =
+    ["MIT", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "ISC", "Unicode-3.0", "Zlib", "CC0-1.0"];
 
 /// Licences that only these crates may have: whoever ships a changed one has to publish the change.
-const LICENCES_OF_SOME: [(&str, &[&str]); 1] = [("MPL-2.0", &["option-ext", "webpki-roots"])];
+const LICENCES_OF_SOME: [(&str, &[&str]); 1] = [(
+    "MPL-2.0",
+    &[
+        "jid",
+        "minidom",
+        "option-ext",
+        "sasl",
+        "tokio-xmpp",
+        "webpki-roots",
+        "xmpp-parsers",
+        "xso",
+        "xso_proc",
+    ],
+)];
 
 /// Crates that belong to one process, and to it alone.
-const HEAVY: [(&str, &[&str]); 11] = [
+const HEAVY: [(&str, &[&str]); 14] = [
     ("aes", &["leela-collectd"]),
     ("axum", &["leela-http"]),
-    ("hmac", &["leela-collectd"]),
+    ("hmac", &["leela-collectd", "leela-xmpp"]),
     ("hyper", &["leela-http"]),
-    ("rustls", &["leela-http"]),
-    ("tokio", &["leela-http"]),
+    ("redis", &["leela-xmpp"]),
+    ("rustls", &["leela-http", "leela-xmpp"]),
+    ("tokio", &["leela-http", "leela-xmpp"]),
+    ("tokio-xmpp", &["leela-xmpp"]),
+    ("xmpp-parsers", &["leela-xmpp"]),
     ("ofb", &["leela-collectd"]),
-    ("sha1", &["leela-collectd"]),
-    ("sha2", &["leela-collectd"]),
+    ("sha1", &["leela-collectd", "leela-xmpp"]),
+    ("sha2", &["leela-collectd", "leela-xmpp"]),
     ("sysinfo", &["leela-host"]),
     ("procfs-core", &["leela-host"]),
 ];
