@@ -148,9 +148,10 @@ impl People {
         self.contacts.contains_key(who)
     }
 
-    /// A contact is there, or not.
-    pub(crate) fn presence(&mut self, from: &Jid, is_there: bool) {
-        let Some(contact) = self.contacts.get_mut(from.to_bare().as_str()) else { return };
+    /// A contact is there, or not; true when he was away, and is back.
+    pub(crate) fn presence(&mut self, from: &Jid, is_there: bool) -> bool {
+        let Some(contact) = self.contacts.get_mut(from.to_bare().as_str()) else { return false };
+        let was_offline = contact.is_offline;
         match (from.resource(), is_there) {
             (Some(resource), true) => {
                 contact.resources.insert(resource.to_string());
@@ -161,6 +162,7 @@ impl People {
             (None, _) => contact.resources.clear(),
         }
         contact.is_offline = !is_there && contact.resources.is_empty();
+        was_offline && is_there
     }
 
     /// Whether a user is known to be away. Who is unknown is not.
@@ -246,8 +248,8 @@ mod tests {
         assert!(people.is_offline("a@x"));
         people.begin();
         assert!(people.is_offline("a@x"), "until something else is heard");
-        people.presence(&phone, true);
-        assert!(!people.is_offline("a@x"));
+        assert!(people.presence(&phone, true), "he is back");
+        assert!(!people.presence(&phone, true) && !people.is_offline("a@x"));
         people.presence(&jid("a@x"), false);
         assert!(people.is_offline("a@x"));
     }

@@ -81,8 +81,14 @@ impl Bridge {
         }
         let reply = |type_| Presence::new(type_).with_to(Jid::from(bare.clone()));
         match presence.type_ {
-            Type::None => self.people.presence(&from, true),
-            Type::Unavailable => self.people.presence(&from, false),
+            Type::None => {
+                if self.people.presence(&from, true) {
+                    self.tell_digests_of(bare.as_str());
+                }
+            }
+            Type::Unavailable => {
+                self.people.presence(&from, false);
+            }
             Type::Subscribe if self.rights.may_ask(&bare) => {
                 self.push(reply(Type::Subscribed).into());
                 if !self.people.is_contact(bare.as_str()) {

@@ -240,6 +240,18 @@ impl Bridge {
         due.iter().for_each(|field| self.tell_digest(field));
     }
 
+    /// Tells what waited for a user who is back.
+    pub(super) fn tell_digests_of(&mut self, user: &str) {
+        let theirs = |one: &Subscription| one.entry.sender == user && !one.is_digest;
+        let fields: Vec<String> = self
+            .subscriptions
+            .iter()
+            .filter(|(_, one)| theirs(one))
+            .map(|(field, _)| field.clone())
+            .collect();
+        fields.iter().for_each(|field| self.tell_digest(field));
+    }
+
     /// Tells the digest of a subscription, if there is one and its user is there.
     pub(super) fn tell_digest(&mut self, field: &str) {
         let Some(one) = self.subscriptions.get_mut(field) else { return };
