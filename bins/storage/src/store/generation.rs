@@ -23,6 +23,9 @@ const REGION_BYTES: usize = 36 << 20;
 const STATES: usize = 1024;
 /// Chunks that a reader copies while it holds the lock: about 50 us.
 const SLICE: usize = 4096;
+/// Series that are fetched at a time, and how many chunks of each: they fit into the processor's own memory.
+pub(super) const FETCHED: usize = 16;
+const FETCHED_CHUNKS: usize = 32;
 
 /// Eight points of a series.
 #[derive(Debug)]
@@ -125,12 +128,15 @@ impl Generation {
             filled => filled,
         };
         let mut slice = SLICE;
+        // What comes while the writer has its turn is not of the chunks before it.
+        let is_all_wanted = from_ms <= data.reach_ms.0 && data.reach_ms.1 <= to_ms;
         while let Some(chunk) = data.chunk(number) {
-            for place in (0..filled).rev() {
-                let time = state.base_ms + i64::from(chunk.offsets[place]);
-                if (from_ms..=to_ms).contains(&time) {
-                    points.push((time, chunk.values[place]));
-                }
+            let point = |(offset, value): (&i32, &f64)| (state.base_ms + i64::from(*offset), *value);
+            let of_chunk = chunk.offsets[..filled].iter().zip(&chunk.values[..filled]).map(point).rev();
+            if is_all_wanted {
+                points.extend(of_chunk);
+            } else {
+                points.extend(of_chunk.filter(|(time, _)| (from_ms..=to_ms).contains(time)));
             }
             (number, filled) = (chunk.before, POINTS);
             slice -= 1;
@@ -145,6 +151,29 @@ impl Generation {
         if let Some(far) = data.far.get(&id) {
             points.extend(far.iter().filter(|(time, _)| (from_ms..=to_ms).contains(time)));
         }
+    }
+
+    /// Fetches what [`Generation::points`] of at most [`FETCHED`] series will touch: one by one, each chunk of each would
+    /// be waited for alone.
+    pub(super) fn fetch(&self, ids: impl Iterator<Item = u32>) {
+        let mut data = self.lock();
+        let (mut numbers, mut warm) = ([0; FETCHED], 0);
+        for (number, id) in numbers.iter_mut().zip(ids) {
+            *number = data.state(id).last;
+        }
+        for _ in 0..FETCHED_CHUNKS {
+            let mut is_any = false;
+            for number in &mut numbers {
+                let Some(chunk) = data.chunk(*number) else { continue };
+                warm ^= chunk.offsets[0] as u32 ^ chunk.values[POINTS - 1].to_bits() as u32;
+                *number = chunk.before;
+                is_any = true;
+            }
+            if !is_any {
+                break;
+            }
+        }
+        data.warm = warm;
     }
 
     /// Hands over the records of a series, in the order they came.

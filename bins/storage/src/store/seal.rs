@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::embedded::Embedded;
-use super::generation::Generation;
+use super::generation::{FETCHED, Generation};
 use super::sweep::{Record, Sweep, settle};
 use super::volume::{Name, PENDING, Volume};
 use super::{Full, Kind, StoreError, lock};
@@ -112,6 +112,19 @@ impl Embedded {
         time_ms.div_euclid(width * 1000) * width
     }
 
+    /// What is in the order of time, a span after the other.
+    fn spans<'a, T>(&self, items: &'a [(i64, T)]) -> impl Iterator<Item = &'a [(i64, T)]> {
+        let width_ms = i64::from(self.width()) * 1000;
+        let mut left = items;
+        std::iter::from_fn(move || {
+            let (first_ms, _) = left.first()?;
+            let last_ms = first_ms.saturating_add(width_ms - 1 - first_ms.rem_euclid(width_ms));
+            let (span, rest) = left.split_at(left.partition_point(|(time, _)| *time <= last_ms));
+            left = rest;
+            Some(span)
+        })
+    }
+
     /// Seals the oldest frozen generation; false when there is none.
     pub(super) fn seal_oldest(&self) -> Result<bool, StoreError> {
         let Some(generation) = lock(&self.head).frozen.front().cloned() else { return Ok(false) };
@@ -137,7 +150,7 @@ impl Embedded {
 
     /// The series of a generation by their keys.
     fn ordered(&self, generation: &Generation) -> Ordered {
-        let ids = generation.lock().series();
+        let ids = self.ordered_before(generation.lock().series());
         let mut ordered = Ordered { keys: Vec::new(), series: Vec::with_capacity(ids.len()) };
         for ids in ids.chunks(SLICE) {
             let head = lock(&self.head);
@@ -148,8 +161,23 @@ impl Embedded {
             }
         }
         let mut series = std::mem::take(&mut ordered.series);
-        series.sort_unstable_by(|a, b| ordered.key(*a).cmp(ordered.key(*b)));
+        // Not the unstable one: it would not see that they are in order, but for some.
+        series.sort_by(|a, b| ordered.key(*a).cmp(ordered.key(*b)));
+        let order = series.iter().map(|at| at.2).collect();
+        lock(&self.head).table.order = order;
         ordered.series = series;
+        ordered
+    }
+
+    /// Series in the order in which they were last: mostly that is the one of their keys.
+    fn ordered_before(&self, mut ids: Vec<u32>) -> Vec<u32> {
+        let mut ordered = std::mem::take(&mut lock(&self.head).table.order);
+        let end = ids.iter().max().map_or(0, |id| *id as usize + 1);
+        let mut is_left = vec![false; end];
+        ids.iter().for_each(|id| is_left[*id as usize] = true);
+        ordered.retain(|id| is_left.get_mut(*id as usize).is_some_and(std::mem::take));
+        ids.retain(|id| is_left[*id as usize]);
+        ordered.append(&mut ids);
         ordered
     }
 
@@ -217,7 +245,10 @@ impl Embedded {
         let (from_ms, to_ms) =
             (first.saturating_mul(1000), last.saturating_mul(1000).saturating_add(width_ms - 1));
         let (mut points, mut records, mut coder) = (Vec::new(), Vec::new(), Coder::default());
-        for at in &ordered.series {
+        for (number, at) in ordered.series.iter().enumerate() {
+            if number.is_multiple_of(FETCHED) {
+                generation.fetch(ordered.series[number..].iter().map(|at| at.2).take(FETCHED));
+            }
             let (key, id) = (ordered.key(*at), at.2);
             points.clear();
             generation.points(id, from_ms, to_ms, &mut points);
@@ -228,7 +259,7 @@ impl Embedded {
             if planted!(self.options, LastUnsealed) && points.len() > 2 {
                 points.pop();
             }
-            for part in points.chunk_by(|a, b| self.start(a.0) == self.start(b.0)) {
+            for part in self.spans(&points) {
                 if let Some(writer) = writers.get_mut(&self.start(part[0].0)) {
                     coder.points(writer, key, part, self.options.block_points, high)?;
                 }
@@ -243,7 +274,7 @@ impl Embedded {
                 });
                 records.clear();
                 sweep.until(None, &mut records);
-                for part in records.chunk_by(|a, b| self.start(a.0) == self.start(b.0)) {
+                for part in self.spans(&records) {
                     if let Some(writer) = writers.get_mut(&self.start(part[0].0)) {
                         coder.records(writer, key, kind, part, high)?;
                     }

@@ -40,6 +40,8 @@ pub(super) struct Table {
     series: Slab<Series>,
     arena: Arena,
     count: u32,
+    /// The series that were sealed last, in the order that their keys had then.
+    pub(super) order: Vec<u32>,
 }
 
 impl Table {
@@ -54,6 +56,7 @@ impl Table {
         (self.arena.chunks() as u64) * (1 << 16)
             + self.series.chunks() as u64 * CHUNK
             + u64::from(self.count) * 16
+            + self.order.len() as u64 * 4
     }
 
     /// The key of a series; empty in a place that nobody has.
