@@ -70,16 +70,19 @@ impl<'a> Reader<'a> {
     /// The next symbol.
     #[inline]
     pub(super) fn take(&mut self, shape: &Shape) -> u8 {
-        let slot = shape.slots[self.state as usize % (1 << SHARE_BITS)];
-        let quotient = self.state >> SHARE_BITS;
-        self.state = u32::from(slot.share).wrapping_mul(quotient).wrapping_add(slot.offset.into());
+        // Two small tables: one of all that is needed of each share would not stay in the nearest cache.
+        let slot = self.state % (1 << SHARE_BITS);
+        let symbol = shape.slots[slot as usize];
+        let Symbol { share, before, .. } = shape.symbols[usize::from(symbol)];
+        let (quotient, offset) = (self.state >> SHARE_BITS, slot - u32::from(before));
+        self.state = u32::from(share).wrapping_mul(quotient).wrapping_add(offset);
         if self.state < LOW
             && let Some((rest, word)) = self.bytes.split_last_chunk::<2>()
         {
             self.state = self.state << 16 | u32::from(u16::from_le_bytes(*word));
             self.bytes = rest;
         }
-        slot.symbol
+        symbol
     }
 
     /// Whether all that was put in was taken out.

@@ -146,6 +146,9 @@ impl Stream {
         }
         // The state takes half a byte more than its bits, the shape one more than range or width.
         let mut least_bits = bits.saturating_sub(12) as u64;
+        if least_bits <= shapes::least_bits(distances, numbers.len()) {
+            return plain;
+        }
         let mut best = plain;
         let mut attempt = |offset: i64, low: u32, symbols: &mut Symbols| {
             let Some((shaped, bits)) = Stream::shaped(numbers, offset, low, &mut symbols.attempt) else {
