@@ -14,6 +14,7 @@ mod storage;
 mod text;
 mod timeline;
 mod wire;
+mod xmpp;
 
 pub use ask::ask;
 pub use collectd::{collectd, types_db, users};
@@ -26,16 +27,18 @@ pub use storage::{block, log, sealed};
 pub use text::{key, legacy, number, span, text};
 pub use timeline::{state, timeline};
 pub use wire::wire;
+pub use xmpp::chat;
 
 /// Takes any bytes, and panics where a promise is broken.
 pub type Check = fn(&[u8]);
 
 /// Every check with its name, which is also its fuzz target's and its corpus's.
-pub const ALL: [(&str, Check); 26] = [
+pub const ALL: [(&str, Check); 27] = [
     ("answer", answer),
     ("ask", ask),
     ("block", block),
     ("books", books),
+    ("chat", chat),
     ("collectd", collectd),
     ("config", config),
     ("frame", frame),

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use common::books::Books;
 use common::exit::Exit;
 use common::process::{self, StopSignal};
+use futures::FutureExt as _;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep_until, timeout_at};
@@ -30,6 +31,8 @@ use crate::subscription::Subscription;
 
 /// Pieces of what leela-dmproc says that may wait here; behind them its connections wait, and what they lose it says.
 const TOLD: usize = 64;
+/// Events of the server that are taken in one turn.
+const EVENTS_A_TURN: u32 = 64;
 /// Digests, leases, idle people: what is due is looked for so often.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -174,9 +177,15 @@ impl Bridge {
                     self.follow_leases(Instant::now());
                 }
                 event = self.stream.next() => {
-                    if let Err(error) = self.event(event) {
-                        self.close();
-                        return Err(error);
+                    // Several at once: a server cuts off who does not keep up with what others send him.
+                    let (mut next, mut left) = (Some(event), EVENTS_A_TURN);
+                    while let Some(event) = next {
+                        if let Err(error) = self.event(event) {
+                            self.close();
+                            return Err(error);
+                        }
+                        left -= 1;
+                        next = if left > 0 { self.stream.next().now_or_never() } else { None };
                     }
                 }
                 Some(report) = self.keeper.next() => {

@@ -17,7 +17,7 @@ const MUTE: Span = Span::from_hours(1);
 
 /// What is said.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Statement {
+pub enum Statement {
     /// `SELECT <proc> FROM <regex>;`
     Select(Select),
     /// `SELECT * FROM leela.xmpp;`, `LIST`
@@ -36,23 +36,23 @@ pub(crate) enum Statement {
 
 /// A subscription to be made, as the directory keeps it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Select {
+pub struct Select {
     /// Between `SELECT` and `FROM`.
-    pub(crate) proc: String,
+    pub proc: String,
     /// All behind the first `FROM`, without one `;` at the end; clauses are in it.
-    pub(crate) regex: String,
+    pub regex: String,
 }
 
 impl Select {
     /// The statement that says it.
-    pub(crate) fn statement(&self) -> String {
+    pub fn statement(&self) -> String {
         format!("SELECT {} FROM {};", self.proc, self.regex)
     }
 }
 
 /// Which subscriptions.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Which {
+pub enum Which {
     /// All of the user's.
     All,
     /// The one of this number.
@@ -63,18 +63,18 @@ pub(crate) enum Which {
 
 /// A body that is no statement.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Wrong {
+pub struct Wrong {
     /// The body, in the characters that were read.
-    pub(crate) text: String,
+    pub text: String,
     /// What is wrong with it.
-    pub(crate) error: QueryError,
+    pub error: QueryError,
 }
 
 /// Reads a body.
 ///
 /// # Errors
 /// With the spot, in bytes of the text in the error.
-pub(crate) fn parse(body: &str) -> Result<Statement, Wrong> {
+pub fn parse(body: &str) -> Result<Statement, Wrong> {
     let text = plain(body);
     statement(&text).map_err(|error| Wrong { text, error })
 }
@@ -156,7 +156,7 @@ fn from_on<'a>(text: &'a str, parts: &Split<'_>) -> &'a str {
 
 /// A statement is one line where it is shown and kept.
 fn one_line(text: &str) -> String {
-    text.chars().map(|char| if matches!(char, '\n' | '\r' | '\t') { ' ' } else { char }).collect()
+    text.chars().map(|char| if matches!(char, '\t'..='\r') { ' ' } else { char }).collect()
 }
 
 fn delete(rest: &str, offset: usize) -> Result<Statement, QueryError> {
@@ -302,7 +302,7 @@ mod tests {
                 match parse(&body) {
                     Err(wrong) => proptest::prop_assert!(wrong.error.at.end() <= wrong.text.len(), "{:?}", wrong),
                     Ok(Statement::Select(select)) => {
-                        proptest::prop_assert!(!select.proc.is_empty() && !select.regex.is_empty());
+                        proptest::prop_assert_eq!(parse(&select.statement()), Ok(Statement::Select(select.clone())));
                     }
                     Ok(_) => {}
                 }
