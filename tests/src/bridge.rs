@@ -4,6 +4,7 @@ use std::fs;
 use std::net::UdpSocket;
 
 use sockets::peer::Standing;
+use xmpp_parsers::presence::{Presence, Type};
 
 use crate::chat_server::{Brand, ChatServer, PASSWORD};
 use crate::process::Process;
@@ -89,10 +90,16 @@ impl Bridge {
         self.wait_online();
     }
 
-    /// Waits until it is logged in.
+    /// Waits until it is logged in, and what is said to its account reaches it.
     #[track_caller]
     pub fn wait_online(&self) {
         wait_until("the bridge is online", || self.counter("online") == 1);
+        // Another client of the same account, which gets nothing that is said to it, sees the bridge's presence.
+        let watch = self.server.login_absent("leela", "watch");
+        watch.send(Presence::available().with_priority(-10));
+        wait_until("the bridge is present", || {
+            watch.presences().iter().any(|(from, kind)| *kind == Type::None && from != watch.jid())
+        });
     }
 
     /// Kills the bridge.

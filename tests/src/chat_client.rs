@@ -79,6 +79,8 @@ impl ChatServer {
     /// A client of this account at a resource of its own, which is present.
     pub fn login_as(&self, user: &str, resource: &str) -> ChatClient {
         let client = self.login_absent(user, resource);
+        // As a client does that shows a roster: without, it is not told of changes.
+        client.request(client.bare(), false, "<query xmlns='jabber:iq:roster'/>");
         client.send(Presence::available());
         client
     }

@@ -22,7 +22,7 @@ pub(crate) const ACCOUNTS: [(&str, &str); 6] = [
     ("alice", DOMAIN),
     ("bob", DOMAIN),
     ("carol", DOMAIN),
-    ("dave", DOMAIN),
+    ("foobar", DOMAIN),
     ("mallory", STRANGE),
 ];
 /// The password of every account.
