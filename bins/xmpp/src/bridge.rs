@@ -260,11 +260,13 @@ impl Bridge {
                 self.is_unreachable = false;
                 self.me = Some(me);
                 self.begin_session();
+                self.tell_what_waited();
             }
             Event::Resumed => {
                 tracing::info!("the connection is there again");
                 counters.resumed += 1;
                 self.is_unreachable = false;
+                self.tell_what_waited();
             }
             Event::Cut => tracing::warn!("the connection to the server is lost, it is made anew"),
             Event::Stanza(stanza) => self.stanza(*stanza),

@@ -17,7 +17,7 @@ use crate::directory::{Change, Content};
 use crate::stream;
 
 /// Orders and reports under way.
-const QUEUE: usize = 64;
+const QUEUE: usize = 1_024;
 
 /// Who keeps the directory.
 #[derive(Debug)]

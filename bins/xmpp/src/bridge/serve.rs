@@ -242,7 +242,17 @@ impl Bridge {
 
     /// Tells what waited for a user who is back.
     pub(super) fn tell_digests_of(&mut self, user: &str) {
-        let theirs = |one: &Subscription| one.entry.sender == user && !one.is_digest;
+        self.tell_digests_where(|one| one.entry.sender == user);
+    }
+
+    /// Tells what waited for the server, which is back.
+    pub(super) fn tell_what_waited(&mut self) {
+        self.tell_digests_where(|_| true);
+    }
+
+    /// Those that are digests for their number go on to their end.
+    fn tell_digests_where(&mut self, is_meant: impl Fn(&Subscription) -> bool) {
+        let theirs = |one: &Subscription| is_meant(one) && !one.is_digest;
         let fields: Vec<String> = self
             .subscriptions
             .iter()
