@@ -31,6 +31,7 @@ mod merge;
 mod names;
 mod read;
 mod seal;
+mod snapshot;
 mod state;
 mod sweep;
 mod table;

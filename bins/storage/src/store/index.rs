@@ -20,21 +20,21 @@
 //! Rows are drawn in [`row`].
 
 mod backend;
+mod enter;
+mod look;
 mod row;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::{Bound, ControlFlow};
 use std::path::Path;
 use std::sync::{Arc, RwLock};
 
-use common::ask::TagTest;
 use redb::backends::InMemoryBackend;
-use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
 use super::{StoreError, Word};
 use crate::files::{File, SharedFiles};
 use backend::Backend;
-use row::{Malformed, Names};
+use row::Malformed;
 
 /// The name of its file.
 pub(super) const FILE: &str = "index.redb";
@@ -43,8 +43,6 @@ const NEW: &str = "index.redb.new";
 const VERSION: u64 = 1;
 /// What the library may keep of its file in memory.
 const CACHE_BYTES: usize = 2 << 20;
-/// Names that are entered in one go.
-const ENTERED: usize = 1 << 16;
 /// Bytes that are copied at a time.
 const COPIED: usize = 1 << 20;
 
@@ -203,37 +201,6 @@ impl Index {
         Ok(table.get("series").map_err(failed)?.map_or(0, |row| number(row.value())))
     }
 
-    /// Enters names, in order, and says which files are complete by that and which are gone.
-    pub(super) fn enter<N: AsRef<[u8]>>(
-        &self,
-        names: &[N],
-        complete: &[String],
-        gone: &[String],
-    ) -> Result<(), StoreError> {
-        let mut parts = names.chunks(ENTERED).peekable();
-        loop {
-            let part = parts.next().unwrap_or_default();
-            let is_last = parts.peek().is_none();
-            self.write(|write| {
-                enter(write, part)?;
-                if is_last {
-                    let mut files = write.open_table(FILES).map_err(failed)?;
-                    for file in complete {
-                        files.insert(file.as_str(), ()).map_err(failed)?;
-                    }
-                    for file in gone {
-                        files.remove(file.as_str()).map_err(failed)?;
-                    }
-                }
-                Ok(())
-            })?;
-            if is_last {
-                break;
-            }
-        }
-        Ok(())
-    }
-
     /// Makes the file as small as it can be, when it has grown by a quarter. Nothing may be reading: else it is
     /// left for the next time.
     pub(super) fn compact(&self) -> Result<(), StoreError> {
@@ -251,78 +218,6 @@ impl Index {
             Err(redb::CompactionError::Storage(err)) => Err(failed(err)),
             Err(_) => Ok(()),
         }
-    }
-
-    /// Hands over the names behind `after` that begin with `prefix` and pass the tests, in order.
-    pub(super) fn names(
-        &self,
-        prefix: &[u8],
-        after: &[u8],
-        tests: &[TagTest],
-        name: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
-    ) -> Result<(), StoreError> {
-        let read = self.read()?;
-        let rarest = {
-            let table = read.open_table(TAGS).map_err(failed)?;
-            rarest(&table, tests)?
-        };
-        let mut checked = |found: &[u8]| {
-            if tests.iter().all(|test| test.holds(found)) { name(found) } else { ControlFlow::Continue(()) }
-        };
-        match rarest {
-            Some(front) => walk(&read.open_table(TAGS).map_err(failed)?, &front, prefix, after, &mut checked),
-            None => walk(&read.open_table(NAMES).map_err(failed)?, b"", prefix, after, &mut checked),
-        }
-    }
-
-    /// How many of these names, which are in order, it does not have.
-    pub(super) fn unknown<N: AsRef<[u8]>>(&self, names: &[N]) -> Result<u64, StoreError> {
-        let read = self.read()?;
-        let table = read.open_table(NAMES).map_err(failed)?;
-        let (mut left, mut unknown) = (names, 0);
-        while let Some(first) = left.first() {
-            let at = first.as_ref();
-            let row = table.range::<&[u8]>(..=at).map_err(failed)?.next_back().transpose().map_err(failed)?;
-            let next = table.range::<&[u8]>((Bound::Excluded(at), Bound::Unbounded)).map_err(failed)?.next();
-            // All of them that are in this row, if they are in any.
-            let count = match next.transpose().map_err(failed)? {
-                Some((next, _)) => left.partition_point(|name| name.as_ref() < next.value()),
-                None => left.len(),
-            };
-            let (part, rest) = left.split_at(count);
-            left = rest;
-            let Some((_, row)) = row else {
-                unknown += part.len() as u64;
-                continue;
-            };
-            let mut known = Names::of(row.value())?;
-            let mut found = known.next_name()?;
-            for name in part {
-                while found.is_some_and(|found| found < name.as_ref()) {
-                    found = known.next_name()?;
-                }
-                unknown += u64::from(found != Some(name.as_ref()));
-            }
-        }
-        Ok(unknown)
-    }
-
-    /// The tags and how many series have each, or the values of one.
-    pub(super) fn words(&self, tag: Option<&[u8]>) -> Result<BTreeMap<Vec<u8>, u64>, StoreError> {
-        let read = self.read()?;
-        let table = read.open_table(TAGS).map_err(failed)?;
-        let front = tag.map_or(Vec::new(), |tag| [tag, b"\0"].concat());
-        let mut words = BTreeMap::new();
-        for row in table.range(front.as_slice()..).map_err(failed)? {
-            let (key, row) = row.map_err(failed)?;
-            let Some(rest) = key.value().strip_prefix(front.as_slice()) else { break };
-            let Some(end) = rest.iter().position(|&byte| byte == 0) else { return Err(Malformed.into()) };
-            match words.get_mut(&rest[..end]) {
-                Some(series) => *series += row::count(row.value()),
-                None => drop(words.insert(rest[..end].to_vec(), row::count(row.value()))),
-            }
-        }
-        Ok(words)
     }
 }
 
@@ -355,169 +250,6 @@ fn create(files: &SharedFiles, path: &Path) -> Result<Arc<dyn File>, StoreError>
         _ => {}
     }
     files.create(path).map_err(failed)
-}
-
-fn enter<N: AsRef<[u8]>>(write: &redb::WriteTransaction, names: &[N]) -> Result<(), StoreError> {
-    let mut added = Vec::new();
-    let mut table = write.open_table(NAMES).map_err(failed)?;
-    merge(&mut table, b"", names, &mut |name| added.push(name.to_vec()))?;
-    if added.is_empty() {
-        return Ok(());
-    }
-    let mut by_tag: BTreeMap<Vec<u8>, Vec<&[u8]>> = BTreeMap::new();
-    for name in &added {
-        for (tag, value) in tags(name) {
-            by_tag.entry(front(tag, value)).or_default().push(name);
-        }
-    }
-    let mut table = write.open_table(TAGS).map_err(failed)?;
-    for (front, names) in &by_tag {
-        merge(&mut table, front, names, &mut |_| {})?;
-    }
-    let mut about = write.open_table(ABOUT).map_err(failed)?;
-    let before = about.get("series").map_err(failed)?.map_or(0, |row| number(row.value()));
-    about.insert("series", &(before + added.len() as u64).to_le_bytes()[..]).map_err(failed)?;
-    Ok(())
-}
-
-/// Merges names, in order, into the rows that begin with `front`; `added` hears of those that are new.
-fn merge<N: AsRef<[u8]>>(
-    table: &mut Table<'_, &[u8], &[u8]>,
-    front: &[u8],
-    names: &[N],
-    added: &mut dyn FnMut(&[u8]),
-) -> Result<(), StoreError> {
-    let key = |name: &[u8]| [front, name].concat();
-    let mut left = names;
-    while let Some(first) = left.first() {
-        // The row they belong to: the last one that does not begin behind the first of them, else the first one.
-        let at = key(first.as_ref());
-        let found = match last_row(table, front, &at)? {
-            Some(row) => Some(row),
-            None => next_row(table, front, Bound::Excluded(&at))?,
-        };
-        let bound = found.as_ref().map_or(at.as_slice(), |(key, _)| key.as_slice());
-        let next = next_row(table, front, Bound::Excluded(bound))?;
-        let count = match &next {
-            Some((next, _)) => left.partition_point(|name| name.as_ref() < &next[front.len()..]),
-            None => left.len(),
-        };
-        let old = match &found {
-            Some((_, row)) => Names::of(row)?.collect()?,
-            None => Vec::new(),
-        };
-        let (part, rest) = left.split_at(count.max(1));
-        left = rest;
-        let merged = union(&old, part, added);
-        if merged.len() == old.len() {
-            continue;
-        }
-        if let Some((key, _)) = &found {
-            table.remove(key.as_slice()).map_err(failed)?;
-        }
-        for (first, row) in row::rows(&merged) {
-            table.insert(key(first).as_slice(), row.as_slice()).map_err(failed)?;
-        }
-    }
-    Ok(())
-}
-
-type Row = (Vec<u8>, Vec<u8>);
-
-/// The last row of `front` that begins at or before `at`.
-fn last_row(table: &Table<'_, &[u8], &[u8]>, front: &[u8], at: &[u8]) -> Result<Option<Row>, StoreError> {
-    let row = table.range(front..=at).map_err(failed)?.next_back().transpose().map_err(failed)?;
-    Ok(row.map(|(key, row)| (key.value().to_vec(), row.value().to_vec())))
-}
-
-/// The first row of `front` from a bound on.
-fn next_row(
-    table: &Table<'_, &[u8], &[u8]>,
-    front: &[u8],
-    bound: Bound<&[u8]>,
-) -> Result<Option<Row>, StoreError> {
-    let row = table.range::<&[u8]>((bound, Bound::Unbounded)).map_err(failed)?.next();
-    let row = row.transpose().map_err(failed)?.filter(|(key, _)| key.value().starts_with(front));
-    Ok(row.map(|(key, row)| (key.value().to_vec(), row.value().to_vec())))
-}
-
-/// Two lists in order as one, each name once.
-fn union<'a, N: AsRef<[u8]>>(
-    old: &'a [Vec<u8>],
-    new: &'a [N],
-    added: &mut dyn FnMut(&[u8]),
-) -> Vec<&'a [u8]> {
-    let mut merged: Vec<&[u8]> = Vec::with_capacity(old.len() + new.len());
-    let mut old = old.iter().map(Vec::as_slice).peekable();
-    for name in new {
-        let name = name.as_ref();
-        while let Some(before) = old.next_if(|before| *before < name) {
-            merged.push(before);
-        }
-        if old.peek() != Some(&name) && merged.last() != Some(&name) {
-            added(name);
-            merged.push(name);
-        }
-    }
-    merged.extend(old);
-    merged
-}
-
-/// What the rows of the rarest tag begin with that the tests ask for; None when they ask for none.
-fn rarest(
-    table: &redb::ReadOnlyTable<&[u8], &[u8]>,
-    tests: &[TagTest],
-) -> Result<Option<Vec<u8>>, StoreError> {
-    let asked = tests.iter().filter(|test| !test.is_not);
-    let fronts: Vec<Vec<u8>> = asked.map(|test| front(test.tag.as_bytes(), test.value.as_bytes())).collect();
-    if fronts.len() < 2 {
-        return Ok(fronts.into_iter().next());
-    }
-    let mut ranges = Vec::new();
-    for front in &fronts {
-        ranges.push(table.range(front.as_slice()..).map_err(failed)?);
-    }
-    // All in step: the one that ends first is the shortest.
-    loop {
-        for (range, front) in ranges.iter_mut().zip(&fronts) {
-            match range.next().transpose().map_err(failed)? {
-                Some((key, _)) if key.value().starts_with(front) => {}
-                _ => return Ok(Some(front.clone())),
-            }
-        }
-    }
-}
-
-/// Walks over the names with `prefix` and behind `after` in the rows that begin with `front`.
-fn walk(
-    table: &redb::ReadOnlyTable<&[u8], &[u8]>,
-    front: &[u8],
-    prefix: &[u8],
-    after: &[u8],
-    name: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
-) -> Result<(), StoreError> {
-    let at = [front, prefix.max(after)].concat();
-    // The row before may reach behind that.
-    let begin =
-        table.range(front..=at.as_slice()).map_err(failed)?.next_back().transpose().map_err(failed)?;
-    let begin = begin.map_or(at, |(key, _)| key.value().to_vec());
-    for row in table.range(begin.as_slice()..).map_err(failed)? {
-        let (key, row) = row.map_err(failed)?;
-        if !key.value().starts_with(front) {
-            break;
-        }
-        let mut names = Names::of(row.value())?;
-        while let Some(found) = names.next_name()? {
-            if found.starts_with(prefix) {
-                if found > after && name(found).is_break() {
-                    return Ok(());
-                }
-            } else if found > prefix {
-                return Ok(());
-            }
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

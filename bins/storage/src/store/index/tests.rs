@@ -1,3 +1,7 @@
+use std::ops::ControlFlow;
+
+use common::ask::TagTest;
+
 use super::*;
 use crate::files::Disk;
 
