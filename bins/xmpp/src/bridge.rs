@@ -5,13 +5,14 @@ mod inquiry;
 mod presence;
 mod serve;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use common::books::Books;
 use common::exit::Exit;
 use common::process::{self, StopSignal};
+use common::time::Time;
 use futures::FutureExt as _;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
@@ -22,7 +23,7 @@ use crate::answer::Answer;
 use crate::chat;
 use crate::config::{Config, Format};
 use crate::counters::{Counters, Dropped, Unsent};
-use crate::directory::Change;
+use crate::directory::{Change, Prefs};
 use crate::keeper::{Heard, Keeper, Made};
 use crate::people::{People, Rights};
 use crate::proc::Told;
@@ -33,6 +34,8 @@ use crate::subscription::Subscription;
 const TOLD: usize = 64;
 /// Events of the server that are taken in one turn.
 const EVENTS_A_TURN: u32 = 64;
+/// Pieces of what leela-dmproc says that are taken behind them.
+const TOLD_A_TURN: u32 = 16;
 /// Digests, leases, idle people: what is due is looked for so often.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -89,13 +92,20 @@ pub(crate) struct Bridge {
     teller: mpsc::Sender<(u64, Told)>,
     /// Whom to answer about a new subscription.
     askers: HashMap<String, Vec<Who>>,
-    thens: HashMap<u64, Then>,
+    /// What comes once a change is kept; whose prefs it changed, and what they were.
+    thens: HashMap<u64, (Then, String, Option<Prefs>)>,
+    /// Subscriptions that were ended, as long as the directory has not said so.
+    leaving: HashSet<String>,
     is_front: bool,
     /// The server could not be reached, and it was said.
     is_unreachable: bool,
     /// The nick in each room that was entered.
     nicks: HashMap<String, String>,
     last_message: u64,
+    /// When this instance began, so that no two messages have one name.
+    started: i64,
+    /// When rooms are to be entered again that were left.
+    enter_at: Instant,
 }
 
 /// What the bridge works with.
@@ -135,10 +145,13 @@ impl Bridge {
             teller,
             askers: HashMap::new(),
             thens: HashMap::new(),
+            leaving: HashSet::new(),
             is_front: false,
             is_unreachable: false,
             nicks: HashMap::new(),
             last_message: 0,
+            started: Time::now().ns(),
+            enter_at: Instant::now(),
         };
         bridge.is_front = bridge.keeper.is_front(Instant::now());
         bridge.reconcile(Instant::now());
@@ -176,6 +189,10 @@ impl Bridge {
                 () = async { sleep_until(end.unwrap_or_else(Instant::now).into()).await }, if end.is_some() => {
                     self.follow_leases(Instant::now());
                 }
+                Some(report) = self.keeper.next() => {
+                    let heard = self.keeper.hear(report);
+                    self.heard(heard, Instant::now());
+                }
                 event = self.stream.next() => {
                     // Several at once: a server cuts off who does not keep up with what others send him.
                     let (mut next, mut left) = (Some(event), EVENTS_A_TURN);
@@ -187,10 +204,11 @@ impl Bridge {
                         left -= 1;
                         next = if left > 0 { self.stream.next().now_or_never() } else { None };
                     }
-                }
-                Some(report) = self.keeper.next() => {
-                    let heard = self.keeper.hear(report);
-                    self.heard(heard, Instant::now());
+                    // Nor are values shut out by a flood of what is said.
+                    for _ in 0..TOLD_A_TURN {
+                        let Ok((id, told)) = self.told.try_recv() else { break };
+                        self.told(id, told, Instant::now());
+                    }
                 }
                 Some((id, told)) = self.told.recv() => self.told(id, told, Instant::now()),
             }
@@ -266,6 +284,7 @@ impl Bridge {
                 tracing::info!("the connection is there again");
                 counters.resumed += 1;
                 self.is_unreachable = false;
+                self.show_presence();
                 self.tell_what_waited();
             }
             Event::Cut => tracing::warn!("the connection to the server is lost, it is made anew"),
@@ -286,7 +305,10 @@ impl Bridge {
 
     fn heard(&mut self, heard: Heard, now: Instant) {
         match heard {
-            Heard::Round { gained, is_first } => {
+            Heard::Round { gained, is_first, was_away } => {
+                if was_away {
+                    tracing::info!("the directory is there again");
+                }
                 if is_first {
                     tracing::info!(
                         subscriptions = self.keeper.content.entries.len(),
@@ -300,17 +322,16 @@ impl Bridge {
                 }
             }
             Heard::Changed(number, result) => {
-                if let Some(then) = self.thens.remove(&number) {
+                if let Some((then, sender, before)) = self.thens.remove(&number) {
+                    if result.is_err() {
+                        self.take_back(&sender, before);
+                    }
                     self.then(then, result, now);
                 }
             }
             Heard::Away(why) => {
                 self.books.counters.directory_lost += 1;
                 tracing::warn!(why, "subscriptions cannot be changed now");
-                self.follow_leases(now);
-            }
-            Heard::Back => {
-                tracing::info!("the directory is there again");
                 self.follow_leases(now);
             }
             Heard::Left | Heard::Nothing => {}
@@ -320,19 +341,27 @@ impl Bridge {
     /// Changes the directory; what comes then is done once it is kept.
     fn change(&mut self, change: Change, then: Then) {
         let now = Instant::now();
-        if let Some(prefs) = self.keeper.content.prefs.get_mut(&change.sender) {
-            // What is said before the answer comes builds on this.
-            prefs.clone_from(&change.prefs);
-        } else {
-            self.keeper.content.prefs.insert(change.sender.clone(), change.prefs.clone());
-        }
+        let sender = change.sender.clone();
+        // What is said before the answer comes builds on this.
+        let before = self.keeper.content.prefs.insert(sender.clone(), change.prefs.clone());
         match self.keeper.change(change) {
             Made::Now => self.then(then, Ok(()), now),
             Made::Later(number) => {
-                self.thens.insert(number, then);
+                self.thens.insert(number, (then, sender, before));
             }
-            Made::Not(why) => self.then(then, Err(why), now),
+            Made::Not(why) => {
+                self.take_back(&sender, before);
+                self.then(then, Err(why), now);
+            }
         }
+    }
+
+    /// Nothing is changed.
+    fn take_back(&mut self, sender: &str, before: Option<Prefs>) {
+        match before {
+            Some(prefs) => self.keeper.content.prefs.insert(sender.to_owned(), prefs),
+            None => self.keeper.content.prefs.remove(sender),
+        };
     }
 
     /// Says something to whoever asked.
@@ -353,7 +382,8 @@ impl Bridge {
 
     fn push_message(&mut self, to: &Jid, is_room: bool, text: &str, json: Option<&str>) {
         self.last_message += 1;
-        let stanza = chat::message(to, is_room, text, json, self.last_message);
+        let id = format!("leela-{:x}-{}", self.started, self.last_message);
+        let stanza = chat::message(to, is_room, text, json, id);
         let messages = &mut self.books.counters.messages;
         messages.made += 1;
         if !self.stream.push(stanza) {
@@ -366,6 +396,7 @@ impl Bridge {
         self.people.sweep(now);
         self.end_openings(now);
         self.tell_digests(now);
+        self.enter_again(now);
         self.follow_leases(now);
     }
 

@@ -13,21 +13,29 @@ const JSON: &str = "urn:xmpp:json:0";
 /// Servers take a stanza of 256 KiB.
 const TEXT_BYTES_MAX: usize = 32 << 10;
 const JSON_BYTES_MAX: usize = 128 << 10;
+/// What is said in the place of JSON that is too long.
+const TOO_LONG: &str = "{\"reason\": \"too long\", \"status\": 500}";
 
-/// A message to a user or a room; `json` stands beside its text, and `number` tells it apart.
-pub(crate) fn message(to: &Jid, is_room: bool, text: &str, json: Option<&str>, number: u64) -> Stanza {
+/// A message to a user or a room; `json` stands beside its text, and `id` tells it apart.
+pub(crate) fn message(to: &Jid, is_room: bool, text: &str, json: Option<&str>, id: String) -> Stanza {
     let kind = if is_room { MessageType::Groupchat } else { MessageType::Chat };
     let text = match json {
         // JSON alone, which is not to be cut.
-        None => valid(text),
-        Some(_) => valid(shortened(text)),
+        None if escaped(text) <= JSON_BYTES_MAX => valid(text),
+        None => TOO_LONG.to_owned(),
+        Some(_) => fit(text),
     };
     let mut message = Message::new_with_type(kind, to.clone()).with_body(Lang::default(), text);
-    message.id = Some(Id(format!("leela{number}")));
-    if let Some(json) = json.filter(|json| json.len() <= JSON_BYTES_MAX) {
+    message.id = Some(Id(id));
+    if let Some(json) = json.filter(|json| escaped(json) <= JSON_BYTES_MAX) {
         message.payloads.push(Element::builder("json", JSON).append(json).build());
     }
     message.into()
+}
+
+/// A text that is valid and not too long.
+pub(crate) fn fit(text: &str) -> String {
+    valid(shortened(text))
 }
 
 /// What somebody said.
@@ -48,7 +56,14 @@ pub(crate) fn read(message: &Message) -> Option<Said> {
     let from = message.from.clone()?;
     let (_, body) = message.get_best_body(vec!["", "en"])?;
     // A room's history is not said now; what waited for us while we were away is.
-    let is_old = message.payloads.iter().any(|payload| Delay::try_from(payload.clone()).is_ok());
+    let is_old = message.payloads.iter().any(|payload| {
+        // What a server stamps that hands over what came while we were away is no history.
+        Delay::try_from(payload.clone()).is_ok_and(|delay| {
+            delay
+                .from
+                .is_none_or(|by| by.to_bare() == from.to_bare() || by.as_str() == from.domain().as_str())
+        })
+    });
     if body.is_empty() || (is_room && is_old) {
         return None;
     }
@@ -69,10 +84,24 @@ pub(crate) fn addressed<'a>(body: &'a str, nick: &str) -> Option<&'a str> {
 }
 
 fn shortened(text: &str) -> &str {
-    if text.len() <= TEXT_BYTES_MAX {
-        return text;
+    let mut bytes = 0;
+    let end = text.char_indices().find(|&(_, char)| {
+        bytes += escaped_char(char);
+        bytes > TEXT_BYTES_MAX
+    });
+    end.map_or(text, |(end, _)| &text[..end])
+}
+
+/// The bytes of a text in XML.
+fn escaped(text: &str) -> usize {
+    text.chars().map(escaped_char).sum()
+}
+
+fn escaped_char(char: char) -> usize {
+    match char {
+        '&' | '<' | '>' | '"' | '\'' => "&quot;".len(),
+        char => char.len_utf8(),
     }
-    &text[..text.floor_char_boundary(TEXT_BYTES_MAX)]
 }
 
 /// The text in the characters of XML 1.0: a stand-in for each other one.
@@ -109,7 +138,7 @@ mod tests {
     #[test]
     fn a_message_is_valid_and_has_its_json_beside_it() {
         let to = Jid::new("a@b/c").unwrap();
-        let stanza = message(&to, false, "a\u{ffff}<&\u{1}\n\u{1f600}", Some("{\"a\": 1}"), 1);
+        let stanza = message(&to, false, "a\u{ffff}<&\u{1}\n\u{1f600}", Some("{\"a\": 1}"), "x".to_owned());
         let Stanza::Message(message) = stanza else { panic!("{stanza:?}") };
         assert_eq!(message.bodies[&Lang::default()], "a\u{fffd}<&\u{fffd}\n\u{1f600}");
         assert_eq!(message.payloads.len(), 1);
@@ -125,7 +154,7 @@ mod tests {
     fn a_message_stays_below_what_servers_take() {
         let to = Jid::new("a@b/c").unwrap();
         let long = "ö".repeat(1 << 20);
-        let stanza = message(&to, false, &long, Some(&long), 1);
+        let stanza = message(&to, false, &long, Some(&long), "x".to_owned());
         let Stanza::Message(message) = stanza else { panic!("{stanza:?}") };
         assert!(message.bodies[&Lang::default()].len() <= TEXT_BYTES_MAX && message.payloads.is_empty());
     }

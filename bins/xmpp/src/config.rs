@@ -162,8 +162,8 @@ impl Process for Config {
         if !(Span::from_mins(1)..=Span::from_days(31)).contains(&self.hold) {
             return Err(Wrong::new("hold", "1m to 31d"));
         }
-        if !(Size::from_kib(1)..=Size::from_kib(128)).contains(&self.hold_max) {
-            return Err(Wrong::new("hold_max", "1KiB to 128KiB"));
+        if !(Size::from_kib(1)..=Size::from_kib(32)).contains(&self.hold_max) {
+            return Err(Wrong::new("hold_max", "1KiB to 32KiB"));
         }
         Ok(())
     }

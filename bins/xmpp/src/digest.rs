@@ -52,7 +52,9 @@ impl Digest {
             series.values += 1;
             series.least = series.least.min(value);
             series.greatest = series.greatest.max(value);
-            (series.last, series.time) = (value, time);
+            if time >= series.time {
+                (series.last, series.time) = (value, time);
+            }
             return;
         }
         let bytes = key.len() + SERIES_BYTES;

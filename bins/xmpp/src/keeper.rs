@@ -1,12 +1,13 @@
 //! The directory as the bridge has it: all of it in memory, and who keeps it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Context as _;
+use common::config::Secret;
 use tokio::sync::mpsc;
 
 use crate::config::Config;
@@ -37,7 +38,7 @@ struct Shared {
     /// A round was heard.
     is_known: bool,
     number: u64,
-    pending: HashMap<u64, Change>,
+    pending: BTreeMap<u64, Change>,
 }
 
 /// The directory.
@@ -62,13 +63,11 @@ pub(crate) enum Made {
 #[derive(Debug)]
 pub(crate) enum Heard {
     /// What there is may be another now. These came from another bridge.
-    Round { gained: Vec<String>, is_first: bool },
+    Round { gained: Vec<String>, is_first: bool, was_away: bool },
     /// A change is kept, or it is not, and why.
     Changed(u64, Result<(), String>),
     /// The directory is away, and why; once.
     Away(String),
-    /// It is there again.
-    Back,
     /// The leases are given back.
     Left,
     /// Nothing that matters.
@@ -88,8 +87,8 @@ impl Keeper {
         }
         let redis = &config.redis;
         let password = match redis.password_file.as_os_str().is_empty() {
-            true => String::new(),
-            false => stream::secret("redis.password_file", &redis.password_file)?.expose().to_owned(),
+            true => Secret::default(),
+            false => stream::secret("redis.password_file", &redis.password_file)?,
         };
         let place = Place {
             host: redis.host.clone(),
@@ -108,7 +107,7 @@ impl Keeper {
             away: None,
             is_known: false,
             number: 0,
-            pending: HashMap::new(),
+            pending: BTreeMap::new(),
         };
         Ok(Keeper { content: Content::default(), kept: Kept::Redis(shared) })
     }
@@ -118,6 +117,11 @@ impl Keeper {
             Kept::File(file) => file.write(&self.content),
             Kept::Redis(_) => Ok(()),
         }
+    }
+
+    /// Whether what is in memory is all there is: not before Redis was heard for the first time.
+    pub(crate) fn is_known(&self) -> bool {
+        !matches!(&self.kept, Kept::Redis(Shared { is_known: false, .. }))
     }
 
     /// Why nothing can be changed now.
@@ -221,7 +225,17 @@ impl Keeper {
                     "Redis is another one now, what this bridge knows is written back"
                 );
                 // The task reads nothing else meanwhile, and there is room for this.
-                let _ = shared.orders.try_send(Order::Restore(Box::new(content.clone())));
+                let now = Instant::now();
+                let mut held: HashSet<String> = content
+                    .entries
+                    .keys()
+                    .filter(|field| shared.leases.serves(field, now))
+                    .cloned()
+                    .collect();
+                if shared.leases.is_front(now) {
+                    held.insert(String::new());
+                }
+                let _ = shared.orders.try_send(Order::Restore(Box::new(content.clone()), held));
                 Heard::Nothing
             }
             Report::Left => Heard::Left,
@@ -247,10 +261,15 @@ impl Shared {
         let is_gained = |field: &&String| content.entries.contains_key(*field) && !self.leases.has(field);
         let mut gained: Vec<String> = held.iter().filter(is_gained).cloned().collect();
         *content = found;
-        // A change that is under way is not in the round yet, or is already; it is applied when it is told.
+        // A change that is under way is not in the round yet, or is already; it is applied when it is told. What users say
+        // meanwhile builds on it.
+        for change in self.pending.values() {
+            content.prefs.insert(change.sender.clone(), change.prefs.clone());
+        }
         self.leases.round(asked, held.iter().map(String::as_str), front, others);
         let is_first = !std::mem::replace(&mut self.is_known, true);
-        for sender in content.number() {
+        let numbered = if self.pending.is_empty() { content.number() } else { Vec::new() };
+        for sender in numbered {
             let prefs = content.prefs.get(&sender).cloned().unwrap_or_default();
             // Only one bridge does it; where it fails the next round does it again.
             if front {
@@ -259,13 +278,11 @@ impl Shared {
                 let _ = self.orders.try_send(Order::Change(self.number, Box::new(change)));
             }
         }
-        if self.away.take().is_some() {
-            return Heard::Back;
-        }
+        let was_away = self.away.take().is_some();
         if is_first {
             gained.clear();
         }
-        Heard::Round { gained, is_first }
+        Heard::Round { gained, is_first, was_away }
     }
 }
 

@@ -43,13 +43,15 @@ pub use config::Config;
 ///
 /// # Errors
 /// Where there is no account, or its password is wrong; where books or directory cannot be opened.
-pub fn run(config: Config, places: &Places) -> anyhow::Result<()> {
+pub fn run(mut config: Config, places: &Places) -> anyhow::Result<()> {
     // It listens nowhere: a socket that is handed over is a mistake of the unit.
     Inherited::take().and_then(Inherited::finish).map_err(without_sockets)?;
     let (run, state) = (&places.runtime_dir, places.state_dir.path());
     // Before the books: who is not configured leaves nothing behind.
     stream::is_configured(&config)?;
     let stop = process::stop_signal()?;
+    // A connection to leela-dmproc for each.
+    config.subscriptions_max = hop::allow_descriptors(config.subscriptions_max)?;
     let books = Books::open(&run.books(Config::NAME), Config::NAME, 0)?;
     places.state_dir.prepare()?;
     let name = keeper::name(state)?;

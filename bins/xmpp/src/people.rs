@@ -10,6 +10,8 @@ use crate::rate::Rate;
 
 /// People that are remembered; strangers can make up as many as they like.
 const PEOPLE_MAX: usize = 10_000;
+/// Of the places where one contact is, so many are remembered.
+const RESOURCES_MAX: usize = 64;
 /// How long a stranger is remembered to have been told.
 const STRANGER: Duration = Duration::from_secs(24 * 3600);
 
@@ -153,6 +155,8 @@ impl People {
         let Some(contact) = self.contacts.get_mut(from.to_bare().as_str()) else { return false };
         let was_offline = contact.is_offline;
         match (from.resource(), is_there) {
+            // A server could make up any number of them.
+            (Some(_), true) if contact.resources.len() >= RESOURCES_MAX => {}
             (Some(resource), true) => {
                 contact.resources.insert(resource.to_string());
             }

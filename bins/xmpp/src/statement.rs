@@ -104,7 +104,7 @@ fn statement(text: &str) -> Result<Statement, QueryError> {
     match first.as_str() {
         "select" => select(text),
         "delete" => delete(rest(), behind()),
-        "help" | "?" | "hilfe" if words.next().is_none() => Ok(Statement::Help),
+        "help" | "?" if words.next().is_none() => Ok(Statement::Help),
         "list" if words.next().is_none() => Ok(Statement::List),
         "stop" => which(rest(), behind(), "stop").map(Statement::Stop),
         "unmute" => which(rest(), behind(), "unmute").map(Statement::Unmute),
@@ -161,15 +161,16 @@ fn one_line(text: &str) -> String {
 
 fn delete(rest: &str, offset: usize) -> Result<Statement, QueryError> {
     const FORM: &str = "write `DELETE FROM leela.xmpp;` or `DELETE FROM leela.xmpp WHERE key=<key>;`";
-    let bad = || wrong(Spot::new(offset, rest.len()), "this deletes nothing", FORM);
-    let mut words = rest.splitn(3, char::is_whitespace).filter(|word| !word.is_empty());
-    let (from, directory) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let length = rest.len();
+    let bad = || wrong(Spot::new(offset, length), "this deletes nothing", FORM);
+    let (from, rest) = word_of(rest);
+    let (directory, clause) = word_of(rest);
     if !from.eq_ignore_ascii_case("from") || !directory.eq_ignore_ascii_case(DIRECTORY) {
         return Err(bad());
     }
-    let Some(clause) = words.next().map(str::trim).filter(|clause| !clause.is_empty()) else {
+    if clause.is_empty() {
         return Ok(Statement::Stop(Which::All));
-    };
+    }
     let (word, condition) = clause.split_once(char::is_whitespace).ok_or_else(bad)?;
     let (name, key) = condition.split_once('=').ok_or_else(bad)?;
     let key = key.trim().trim_matches(['"', '\'']);
@@ -177,6 +178,13 @@ fn delete(rest: &str, offset: usize) -> Result<Statement, QueryError> {
         return Err(bad());
     }
     Ok(Statement::Stop(Which::Key(key.to_owned())))
+}
+
+/// The first word of a text, and the rest.
+fn word_of(text: &str) -> (&str, &str) {
+    let text = text.trim();
+    let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+    (word, rest.trim())
 }
 
 fn which(text: &str, offset: usize, word: &str) -> Result<Which, QueryError> {
@@ -235,6 +243,7 @@ mod tests {
             ("LIST", Statement::List),
             ("DELETE FROM leela.xmpp;", Statement::Stop(Which::All)),
             ("delete  from\nleela.xmpp", Statement::Stop(Which::All)),
+            ("DELETE FROM  leela.xmpp  WHERE key=abc;", Statement::Stop(Which::Key("abc".to_owned()))),
             ("DELETE FROM leela.xmpp WHERE key=abc;", Statement::Stop(Which::Key("abc".to_owned()))),
             ("DELETE FROM leela.xmpp where key = abc", Statement::Stop(Which::Key("abc".to_owned()))),
             (

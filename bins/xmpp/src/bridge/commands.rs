@@ -11,7 +11,7 @@ use super::{Bridge, Then, Way, Who};
 use crate::answer::{self, Answer};
 use crate::chat::{self, Said};
 use crate::config::Format;
-use crate::counters::Reason;
+use crate::counters::{Dropped, Reason};
 use crate::directory::{Change, Entry, Prefs};
 use crate::statement::{self, Select, Statement, Which};
 use crate::subscription::{Asked, Opening};
@@ -40,7 +40,7 @@ impl Bridge {
         }
         let who = Who { user: bare.to_string(), to: said.from, way: Way::Chat };
         // A message from within a room, to us alone, is its occupant's, who is nobody we know.
-        if self.me.as_ref().is_some_and(|me| me.to_bare() == bare) {
+        if bare.node().is_none() || self.me.as_ref().is_some_and(|me| me.to_bare() == bare) {
             return;
         }
         if self.rights.is_room(&who.user) || !self.rights.may_ask(&bare) {
@@ -112,6 +112,10 @@ impl Bridge {
     }
 
     fn run(&mut self, who: &Who, statement: Statement, now: Instant) {
+        if !self.keeper.is_known() && !matches!(statement, Statement::Help) {
+            let why = self.keeper.away().unwrap_or_default().to_owned();
+            return self.refuse_away(who, "", &why);
+        }
         match statement {
             Statement::Help => self.accept(who, &answer::help()),
             Statement::List => self.list(who),
@@ -248,6 +252,7 @@ impl Bridge {
         for field in &fields {
             prefs.leave(field);
             self.end(field);
+            self.leaving.insert(field.clone());
         }
         let change = Change { sender: who.user.clone(), enter: None, leave: fields, prefs };
         self.change(change, Then::Left { who: Some(who.clone()), answer });
@@ -264,6 +269,11 @@ impl Bridge {
         prefs.muted.retain(|_, until| *until > now);
         let until = time.map(|time| now.saturating_add(i64::try_from(time.as_secs()).unwrap_or(i64::MAX)));
         for (_, field) in &meant {
+            if until.is_some()
+                && let Some(digest) = self.subscriptions.get_mut(field).and_then(|one| one.digest.take())
+            {
+                self.books.counters.values.dropped.add_many(Dropped::Muted, digest.values);
+            }
             match until {
                 Some(until) => prefs.muted.insert(field.clone(), until),
                 None => prefs.muted.remove(field),
@@ -310,6 +320,9 @@ impl Bridge {
 
     /// A change is kept, or it is not.
     pub(super) fn then(&mut self, then: Then, result: Result<(), String>, now: Instant) {
+        if let Then::Left { .. } = then {
+            self.leaving.clear();
+        }
         match (then, result) {
             (Then::Entered(field), Ok(())) => {
                 if let Some(opening) = self.subscriptions.get_mut(&field).and_then(|one| one.opening.as_mut())

@@ -2,6 +2,8 @@
 //!
 //! Source: XEP-0030 (service discovery), XEP-0050 (ad-hoc commands), XEP-0092 (version), XEP-0199 (ping).
 
+use std::time::Instant;
+
 use tokio_xmpp::Stanza;
 use xmpp_parsers::data_forms::{DataForm, DataFormType, Field, FieldType};
 use xmpp_parsers::disco::{
@@ -15,6 +17,7 @@ use xmpp_parsers::stanza_error::{DefinedCondition, ErrorType, StanzaError};
 use xmpp_parsers::version::VersionResult;
 
 use super::{Bridge, Way, Who};
+use crate::chat;
 
 const COMMANDS: &str = "http://jabber.org/protocol/commands";
 const INFO: &str = "http://jabber.org/protocol/disco#info";
@@ -70,6 +73,13 @@ const ALL: [Command; 7] = [
 impl Bridge {
     /// A request, or an answer to one of ours.
     pub(super) fn iq(&mut self, iq: Iq) {
+        // Strangers are answered, but not without end.
+        if let Iq::Get { from: Some(from), .. } | Iq::Set { from: Some(from), .. } = &iq
+            && !self.asks(from)
+            && self.people.may_say(from.to_bare().as_str(), Instant::now()).is_err()
+        {
+            return;
+        }
         match iq {
             Iq::Get { from, id, payload, .. } => {
                 let from = from.or_else(|| self.me.as_ref().map(|me| Jid::from(me.to_bare())));
@@ -98,7 +108,8 @@ impl Bridge {
             }
             Iq::Set { from: Some(from), id, payload, .. } => {
                 self.books.counters.inquiries += 1;
-                if payload.is("command", COMMANDS) && self.asks(&from) {
+                let is_room = self.rights.is_room(from.to_bare().as_str());
+                if payload.is("command", COMMANDS) && self.asks(&from) && !is_room {
                     self.command(from, id, &payload);
                 } else {
                     self.reply(from, id, None);
@@ -206,7 +217,10 @@ impl Bridge {
 
     /// Ends a command with what there is to say.
     pub(super) fn complete(&mut self, to: &Jid, id: &str, node: &str, text: &str) {
-        let note = Element::builder("note", COMMANDS).attr(attribute("type"), "info").append(text).build();
+        let note = Element::builder("note", COMMANDS)
+            .attr(attribute("type"), "info")
+            .append(chat::fit(text))
+            .build();
         let payload = Some(state(node, "completed").append(note).build());
         let iq = Iq::Result { from: None, to: Some(to.clone()), id: id.to_owned(), payload };
         self.push(Stanza::from(iq));

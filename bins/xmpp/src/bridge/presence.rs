@@ -1,8 +1,10 @@
 //! Presence: shown, asked for, and heard; rooms are entered by it too.
 
+use std::time::{Duration, Instant};
+
 use tokio_xmpp::Stanza;
 use xmpp_parsers::iq::Iq;
-use xmpp_parsers::jid::Jid;
+use xmpp_parsers::jid::{BareJid, Jid};
 use xmpp_parsers::message::{Lang, MessageType};
 use xmpp_parsers::muc::Muc;
 use xmpp_parsers::muc::muc::History;
@@ -16,6 +18,8 @@ use crate::chat;
 /// The priority that gets what is said to the account, and the one that gets nothing.
 const ASKED: i8 = 10;
 const NOT_ASKED: i8 = -1;
+/// From one attempt to enter a room to the next.
+const ENTER_AGAIN: Duration = Duration::from_secs(30);
 /// The request for the roster.
 const ROSTER: &str = "leela-roster";
 
@@ -26,9 +30,8 @@ impl Bridge {
         self.nicks.clear();
         self.push(Iq::from_get(ROSTER, Roster { ver: None, items: Vec::new() }).into());
         self.show_presence();
-        for room in self.config.rooms.clone() {
-            self.enter(&room, &self.config.nick.clone());
-        }
+        self.enter_at = Instant::now();
+        self.enter_again(self.enter_at);
     }
 
     /// Shows that it is there, with the priority of the bridge that is asked, or of one that is not.
@@ -42,6 +45,20 @@ impl Bridge {
         self.push(presence.into());
     }
 
+    /// Enters the rooms again that were left, or could not be entered.
+    pub(super) fn enter_again(&mut self, now: Instant) {
+        if now < self.enter_at || !self.stream.is_online() {
+            return;
+        }
+        self.enter_at = now + ENTER_AGAIN;
+        let left =
+            |room: &&String| BareJid::new(room).is_ok_and(|room| !self.nicks.contains_key(room.as_str()));
+        let rooms: Vec<String> = self.config.rooms.iter().filter(left).cloned().collect();
+        for room in rooms {
+            self.enter(&room, &self.config.nick.clone());
+        }
+    }
+
     fn enter(&mut self, room: &str, nick: &str) {
         let Ok(place) = Jid::new(&format!("{room}/{nick}")) else {
             tracing::warn!(room, nick, "there is no such place in a room");
@@ -53,7 +70,8 @@ impl Bridge {
 
     /// Puts a stanza that is no message on its way; of these, one that finds no room is asked for again by its sender.
     pub(super) fn push(&mut self, stanza: Stanza) {
-        if !self.stream.push(stanza) {
+        // Half of the room is for messages.
+        if !self.stream.has_room() || !self.stream.push(stanza) {
             tracing::debug!("too much waits for the server, a stanza is left out");
         }
     }
@@ -64,6 +82,10 @@ impl Bridge {
             Stanza::Message(message) => {
                 if message.type_ == MessageType::Error {
                     self.books.counters.messages.bounced += 1;
+                    // A room that does not take what we say is not entered any more.
+                    if let Some(from) = &message.from {
+                        self.nicks.remove(from.to_bare().as_str());
+                    }
                 } else if let Some(said) = chat::read(&message) {
                     self.said(said);
                 }
@@ -96,6 +118,9 @@ impl Bridge {
                 }
             }
             Type::Subscribe => {
+                if self.people.may_say(bare.as_str(), Instant::now()).is_err() {
+                    return;
+                }
                 self.push(reply(Type::Unsubscribed).into());
                 let who = Who { user: bare.to_string(), to: bare.into(), way: Way::Chat };
                 self.stranger(&who);
@@ -125,7 +150,8 @@ impl Bridge {
                 if presence.payloads.iter().any(is_new_room) {
                     self.push(instant_room(&room));
                 }
-                self.nicks.insert(room, nick);
+                self.nicks.insert(room.clone(), nick);
+                self.tell_digests_of(&room);
             }
             Type::Unavailable if is_self => {
                 tracing::warn!(room, "put out of the room");

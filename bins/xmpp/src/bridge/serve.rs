@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use common::query::caret;
-use common::query::error::Spot;
+use common::query::error::{QueryError, Spot};
 use common::time::Time;
-use xmpp_parsers::jid::Jid;
+use xmpp_parsers::jid::{BareJid, Jid};
 
 use super::{Bridge, Then, Who};
 use crate::answer::{self, Rate};
@@ -19,7 +19,7 @@ use crate::subscription::{Asked, Opening, Subscription};
 impl Bridge {
     /// Serves what is in the directory and this bridge's to serve, and nothing else.
     pub(super) fn reconcile(&mut self, now: Instant) {
-        let Bridge { keeper, subscriptions, .. } = self;
+        let Bridge { keeper, subscriptions, leaving, .. } = self;
         let is_ours = |field: &str| keeper.content.entries.contains_key(field) && keeper.serves(field, now);
         let over: Vec<String> = subscriptions
             .iter()
@@ -32,12 +32,23 @@ impl Bridge {
             .content
             .entries
             .iter()
-            .filter(|(field, _)| !subscriptions.contains_key(*field) && is_ours(field))
+            .filter(|(field, _)| {
+                !subscriptions.contains_key(*field) && !leaving.contains(*field) && is_ours(field)
+            })
             .map(|(field, entry)| (field.clone(), entry.clone()))
             .collect();
         over.iter().for_each(|field| self.end(field));
         for (field, entry) in new {
-            let asked = Asked::of(&entry, self.rights.sees(&entry.sender));
+            let may_ask = BareJid::new(&entry.sender).is_ok_and(|sender| self.rights.may_ask(&sender));
+            let asked = match may_ask {
+                true => Asked::of(&entry, self.rights.sees(&entry.sender)),
+                // Directories of old have them, and lists become shorter.
+                false => Err(QueryError {
+                    at: Spot::new(0, 0),
+                    what: "its user is not on the list of those who may ask".to_owned(),
+                    way_out: "see `allow` in xmpp.toml".to_owned(),
+                }),
+            };
             if let Err(error) = &asked {
                 self.books.counters.failed += 1;
                 tracing::warn!(sender = entry.sender, statement = entry.select.statement(), %error, "a subscription cannot run");
@@ -51,7 +62,7 @@ impl Bridge {
         &mut self,
         field: &str,
         entry: Entry,
-        asked: Result<Asked, common::query::error::QueryError>,
+        asked: Result<Asked, QueryError>,
         opening: Option<Opening>,
     ) {
         self.last_id += 1;
@@ -67,7 +78,11 @@ impl Bridge {
         if let Some(one) = self.subscriptions.remove(field) {
             self.books.counters.values.dropped.add_many(Dropped::Ended, one.waiting());
             self.ids.retain(|_, of| of != field);
-            self.askers.remove(field);
+            let answer = answer::ended(&[field.to_owned()], "It ended before it ran.".to_owned(), false);
+            for who in self.askers.remove(field).unwrap_or_default() {
+                self.books.counters.accepted += 1;
+                self.say(&who, &answer);
+            }
         }
     }
 
@@ -103,6 +118,10 @@ impl Bridge {
             }
             Told::Lost(values) => {
                 self.books.counters.values.lost += values;
+                let prefs = self.keeper.content.prefs.get(&one.entry.sender);
+                if prefs.is_some_and(|prefs| prefs.is_muted(&field, seconds(Time::now()))) {
+                    return;
+                }
                 let bytes_max = self.config.hold_max.len();
                 one.digest.get_or_insert_with(|| Digest::new(now, bytes_max)).lost += values;
             }
@@ -175,6 +194,7 @@ impl Bridge {
             || one.opening.is_some()
             || !self.stream.has_room()
             || self.people.is_offline(user)
+            || (self.rights.is_room(user) && !self.nicks.contains_key(user))
             || !self.people.may_hear(user, now);
         if is_folded {
             let bytes_max = self.config.hold_max.len();
@@ -265,7 +285,9 @@ impl Bridge {
     /// Tells the digest of a subscription, if there is one and its user is there.
     pub(super) fn tell_digest(&mut self, field: &str) {
         let Some(one) = self.subscriptions.get_mut(field) else { return };
-        if !self.stream.has_room() || self.people.is_offline(&one.entry.sender) {
+        let sender = one.entry.sender.as_str();
+        let is_outside = self.rights.is_room(sender) && !self.nicks.contains_key(sender);
+        if !self.stream.has_room() || self.people.is_offline(sender) || is_outside {
             return;
         }
         let Some(digest) = one.digest.take() else { return };

@@ -11,9 +11,10 @@
 //! Each second a round reads all and takes or renews what is free. All commands have a time limit; after a failure the
 //! connection is made anew.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
+use common::config::Secret;
 use redis::aio::MultiplexedConnection;
 use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, RedisError, Script, cmd, pipe};
 use tokio::sync::mpsc;
@@ -82,7 +83,7 @@ pub(crate) struct Place {
     pub(crate) host: String,
     pub(crate) port: u16,
     pub(crate) db: u32,
-    pub(crate) password: String,
+    pub(crate) password: Secret,
     /// The name of this bridge, which it keeps over restarts.
     pub(crate) bridge: String,
 }
@@ -92,8 +93,9 @@ pub(crate) struct Place {
 pub(crate) enum Order {
     /// Make a change; it is answered under the number.
     Change(u64, Box<Change>),
-    /// Write what is not there: after [`Report::Restarted`].
-    Restore(Box<Content>),
+    /// Write what is not there, after [`Report::Restarted`]; this bridge had the leases of these, and of the front where
+    /// the empty name is among them.
+    Restore(Box<Content>, HashSet<String>),
     /// Give back all leases, and end.
     Leave(Vec<String>),
 }
@@ -140,9 +142,7 @@ pub(crate) async fn keep(place: Place, mut orders: mpsc::Receiver<Order>, report
     loop {
         let why = match connect(&place).await {
             Ok((mut connection, id)) => {
-                let is_other = run_id.as_ref().is_some_and(|before| *before != id);
-                run_id = Some(id);
-                match serve(&place, &mut connection, is_other, &mut orders, &reports).await {
+                match serve(&place, &mut connection, (&mut run_id, id), &mut orders, &reports).await {
                     Ok(()) => return,
                     Err(trouble) => trouble,
                 }
@@ -159,7 +159,7 @@ pub(crate) async fn keep(place: Place, mut orders: mpsc::Receiver<Order>, report
             let report = match order {
                 None => return,
                 Some(Order::Change(number, _)) => Report::Changed(number, Err(why.clone())),
-                Some(Order::Restore(_)) => continue,
+                Some(Order::Restore(..)) => continue,
                 Some(Order::Leave(_)) => Report::Left,
             };
             if reports.send(report).await.is_err() {
@@ -181,7 +181,7 @@ async fn connect(place: &Place) -> Result<(MultiplexedConnection, String), Troub
     let address = ConnectionAddr::Tcp(place.host.clone(), place.port);
     let mut settings = redis::RedisConnectionInfo::default().set_db(i64::from(place.db));
     if !place.password.is_empty() {
-        settings = settings.set_password(place.password.clone());
+        settings = settings.set_password(place.password.expose().to_owned());
     }
     let info: ConnectionInfo = address.into_connection_info()?.set_redis_settings(settings);
     let client = Client::open(info)?;
@@ -194,11 +194,17 @@ async fn connect(place: &Place) -> Result<(MultiplexedConnection, String), Troub
 async fn serve(
     place: &Place,
     connection: &mut MultiplexedConnection,
-    is_other: bool,
+    (run_id, id): (&mut Option<String>, String),
     orders: &mut mpsc::Receiver<Order>,
     reports: &mpsc::Sender<Report>,
 ) -> Result<(), Trouble> {
-    let mut is_stale = is_other;
+    let mut is_stale = run_id.as_ref().is_some_and(|before| *before != id);
+    // Until its leases would have ended, a Redis that has none is asked for those alone that this bridge had: others
+    // still serve theirs.
+    let mut ours: Option<(TokioInstant, HashSet<String>)> = None;
+    if !is_stale {
+        *run_id = Some(id.clone());
+    }
     if is_stale && reports.send(Report::Restarted).await.is_err() {
         return Ok(());
     }
@@ -210,7 +216,8 @@ async fn serve(
                 Ok(order) => order,
                 Err(_) => {
                     due = TokioInstant::now() + ROUND;
-                    let round = round(place, connection).await?;
+                    ours = ours.filter(|(until, _)| TokioInstant::now() < *until);
+                    let round = round(place, connection, ours.as_ref().map(|(_, ours)| ours)).await?;
                     if reports.send(Report::Round(Box::new(round))).await.is_err() {
                         return Ok(());
                     }
@@ -223,14 +230,20 @@ async fn serve(
             Some(Order::Change(number, made)) => {
                 let asked = Instant::now();
                 let result = change(place, connection, &made).await;
+                if let (Some((_, ours)), Some(entry)) = (&mut ours, &made.enter) {
+                    ours.insert(entry.field());
+                }
                 let told = result.as_ref().map(|()| asked).map_err(ToString::to_string);
                 if reports.send(Report::Changed(number, told)).await.is_err() {
                     return Ok(());
                 }
                 result?;
             }
-            Some(Order::Restore(content)) => {
+            Some(Order::Restore(content, held)) => {
                 restore(connection, &content).await?;
+                // Only now: where this fails, it is done again.
+                *run_id = Some(id.clone());
+                ours = Some((TokioInstant::now() + LEASE, held));
                 is_stale = false;
                 due = TokioInstant::now();
             }
@@ -247,9 +260,14 @@ async fn serve(
     }
 }
 
-async fn round(place: &Place, connection: &mut MultiplexedConnection) -> Result<Round, Trouble> {
+async fn round(
+    place: &Place,
+    connection: &mut MultiplexedConnection,
+    ours: Option<&HashSet<String>>,
+) -> Result<Round, Trouble> {
     let asked = Instant::now();
     let mut both = pipe();
+    both.atomic();
     both.hgetall(HASH).hgetall(PREFS);
     let (hash, prefs): (HashMap<String, String>, HashMap<String, String>) =
         within(both.query_async(connection)).await?;
@@ -268,13 +286,17 @@ async fn round(place: &Place, connection: &mut MultiplexedConnection) -> Result<
     let sign = Script::new(SIGN);
     let others: u64 =
         within(sign.key(BRIDGES).arg(&place.bridge).arg(OTHERS_MS).invoke_async(connection)).await?;
-    let fields: Vec<&String> = content.entries.keys().collect();
-    let keys: Vec<String> = std::iter::once(FRONT.to_owned())
+    let is_ours = |field: &str| ours.is_none_or(|ours| ours.contains(field));
+    let fields: Vec<&String> = content.entries.keys().filter(|field| is_ours(field)).collect();
+    let keys: Vec<String> = is_ours("")
+        .then(|| FRONT.to_owned())
+        .into_iter()
         .chain(fields.iter().map(|field| format!("{LEASE_PREFIX}{field}")))
         .collect();
     let taken = take(place, connection, &keys).await?;
-    let front = taken.first() == Some(&1);
-    let held = fields.iter().zip(taken.iter().skip(1)).filter(|(_, held)| **held == 1);
+    let fronts = usize::from(is_ours(""));
+    let front = fronts == 1 && taken.first() == Some(&1);
+    let held = fields.iter().zip(taken.iter().skip(fronts)).filter(|(_, held)| **held == 1);
     let held = held.map(|(field, _)| (*field).clone()).collect();
     Ok(Round { asked, content, held, front, others: others > 0 })
 }
@@ -284,6 +306,9 @@ async fn take(
     connection: &mut MultiplexedConnection,
     keys: &[String],
 ) -> Result<Vec<u64>, Trouble> {
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
     let script = Script::new(TAKE);
     let mut call = script.prepare_invoke();
     keys.iter().for_each(|key| {
@@ -306,6 +331,10 @@ async fn change(
     }
     if let Some(entry) = &change.enter {
         all.hset_nx(HASH, entry.field(), entry.write()).ignore();
+        // With it, so that no other bridge comes between.
+        let lease = format!("{LEASE_PREFIX}{}", entry.field());
+        let millis = LEASE.as_millis() as u64;
+        all.cmd("SET").arg(lease).arg(&place.bridge).arg("NX").arg("PX").arg(millis).ignore();
     }
     if change.prefs.is_default() {
         all.hdel(PREFS, &change.sender).ignore();
@@ -313,11 +342,7 @@ async fn change(
         let prefs = serde_json::to_string(&change.prefs).unwrap_or_default();
         all.hset(PREFS, &change.sender, prefs).ignore();
     }
-    within(all.query_async::<()>(connection)).await?;
-    if let Some(entry) = &change.enter {
-        take(place, connection, &[format!("{LEASE_PREFIX}{}", entry.field())]).await?;
-    }
-    Ok(())
+    within(all.query_async::<()>(connection)).await
 }
 
 /// Writes what is not there: other bridges do the same.

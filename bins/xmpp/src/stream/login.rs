@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use common::config::Secret;
@@ -33,6 +33,8 @@ use crate::config::{Config, host_and_port};
 /// From one attempt to the next, at first and at most: a server that is back is found within this.
 pub(super) const AGAIN: Duration = Duration::from_millis(500);
 pub(super) const AGAIN_MAX: Duration = Duration::from_secs(5);
+/// A connection that is lost so soon is not made anew at once.
+const SOON: Duration = Duration::from_secs(10);
 /// The most a login may take.
 const LOGIN_MAX: Duration = Duration::from_secs(10);
 /// A connection that is silent for so long is asked, and one that does not answer for so long is cut.
@@ -161,10 +163,12 @@ pub(super) fn reconnector(
     begun: Arc<AtomicBool>,
     wait: Duration,
 ) -> Box<dyn FnMut(Option<String>, oneshot::Sender<Connection>) + Send + 'static> {
-    let mut wait = wait;
+    let (mut pause, mut last) = (wait, None::<Instant>);
     Box::new(move |_, mut slot| {
-        let (account, told, begun, wait) =
-            (account.clone(), told.clone(), begun.clone(), std::mem::take(&mut wait));
+        let (account, told, begun, wait) = (account.clone(), told.clone(), begun.clone(), pause);
+        // A server that lets in and closes at once is not besieged.
+        let is_soon = last.replace(Instant::now()).is_some_and(|last| last.elapsed() < SOON);
+        pause = if is_soon { (pause * 2).clamp(AGAIN, AGAIN_MAX) } else { Duration::ZERO };
         tokio::spawn(async move {
             tokio::time::sleep(wait).await;
             if begun.load(Relaxed) {
