@@ -15,5 +15,6 @@ pub mod span;
 pub mod table;
 pub mod text;
 pub mod time;
+pub mod utc;
 pub mod value;
 pub mod wire;

@@ -5,7 +5,6 @@ pub mod instance;
 mod output;
 mod points;
 mod spot;
-mod utc;
 mod wait;
 
 mod candidates;

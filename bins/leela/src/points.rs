@@ -4,10 +4,10 @@ use std::io::{self, Write};
 
 use common::metric::Event;
 use common::text::{write_event, write_f64, write_time};
+use common::utc::Utc;
 
 use crate::output::{Form, csv};
 use crate::spot;
-use crate::utc::Utc;
 
 /// Keys up to this many columns move the values of a table to the right.
 const KEY_COLUMNS_MAX: usize = 60;

@@ -7,6 +7,7 @@ use clap::Args;
 use common::books::RefusalText;
 use common::exit::Exit;
 use common::text::{Reason, write_time};
+use common::utc::Utc;
 use hop::account::Reading;
 use serde::Serialize;
 
@@ -14,7 +15,6 @@ use crate::instance::Instance;
 use crate::output::{self, Form, Output};
 use crate::spot;
 use crate::status::unread;
-use crate::utc::Utc;
 
 /// Show the last refused inputs, and what is wrong with them.
 #[derive(Args, Debug)]

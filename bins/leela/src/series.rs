@@ -11,6 +11,7 @@ use common::key;
 use common::span::Span;
 use common::text::write_time;
 use common::time::Time;
+use common::utc::Utc;
 use common::wire::{Extent, Series as Extents, Word, Words};
 
 use crate::instance::Instance;
@@ -18,7 +19,6 @@ use crate::output::{self, Form, Out, Output, csv};
 use crate::spot;
 use crate::store::client::Client;
 use crate::store::when::Selected;
-use crate::utc::Utc;
 
 /// List the series that are kept.
 #[derive(Args, Debug)]

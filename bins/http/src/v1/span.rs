@@ -1,6 +1,7 @@
 //! Of when a read is: what a path or `start` and `finish` say, in UTC.
 
 use common::time::{SECOND_NS, Time};
+use common::utc;
 
 use super::params::Params;
 use crate::refusal::Refusal;
@@ -69,7 +70,7 @@ impl<'a> Asked<'a> {
             Asked::PastWeek => Ok(Span { from: now.plus_ns(-7 * DAY - FUDGE), to: now.plus_ns(FUDGE) }),
             Asked::Day(year, month, day) => days(year, month, day, day),
             Asked::Month(year, month) => {
-                let last = when::month_days(number(year).unwrap_or(0), number(month).unwrap_or(0));
+                let last = utc::month_days(number(year).unwrap_or(0), number(month).unwrap_or(0));
                 days(year, month, "1", &last.to_string())
             }
             Asked::Parameters => match (&params.start, &params.finish) {
@@ -105,7 +106,7 @@ fn between(start: &str, finish: &str) -> Result<Span, Refusal> {
         return Err(wrong("start is behind finish"));
     }
     let ((first_year, first_month, _), (last_year, last_month, _)) =
-        (when::date(span.from), when::date(span.to));
+        (utc::date(span.from), utc::date(span.to));
     if (last_year * 12 + last_month) - (first_year * 12 + first_month) > 1 {
         return Err(Refusal::wrong(
             "too_wide",

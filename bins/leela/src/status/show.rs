@@ -5,10 +5,10 @@ use std::io::{self, Write};
 use anyhow::Context;
 use common::books::State;
 use common::time::Time;
+use common::utc::Utc;
 use hop::account::{Hop, Process, Report};
 
 use crate::output::{self, Form, Tone, Toned, columns, csv};
-use crate::utc::Utc;
 
 /// Counters that the table shows; the rest is one of the other forms' matter.
 const FLOW: [&str; 4] = ["received", "passed", "merged", "refused"];

@@ -9,11 +9,11 @@ use common::ask::report::Stats as Report;
 use common::size::Size;
 use common::span::Span;
 use common::time::Time;
+use common::utc::Utc;
 
 use super::client::Client;
 use crate::instance::Instance;
 use crate::output::{self, Form, Output, columns, csv};
-use crate::utc::Utc;
 
 /// Say how much there is, and for how long the disk will do.
 #[derive(Args, Debug)]

@@ -181,7 +181,7 @@ async fn connect(place: &Place) -> Result<(MultiplexedConnection, String), Troub
     let address = ConnectionAddr::Tcp(place.host.clone(), place.port);
     let mut settings = redis::RedisConnectionInfo::default().set_db(i64::from(place.db));
     if !place.password.is_empty() {
-        settings = settings.set_password(place.password.expose().to_owned());
+        settings = settings.set_password(place.password.expose());
     }
     let info: ConnectionInfo = address.into_connection_info()?.set_redis_settings(settings);
     let client = Client::open(info)?;
