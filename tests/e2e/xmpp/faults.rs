@@ -1,0 +1,280 @@
+//! What goes away and comes back: the server, its connection, Redis, dmproc, the bridge itself.
+
+use std::time::{Duration, Instant};
+
+use tests::{BOT, Brand, Bridge, ChatClient, DIRECTORY, Redis, wait_until};
+
+use super::PLENTY;
+
+/// From the moment that a server is ready to the moment that all is as before.
+const BACK: Duration = Duration::from_secs(15);
+/// Subscriptions of the bridge that is killed.
+const MANY: usize = 100;
+
+/// Waits until something is so again, and asserts that it took no longer than [`BACK`].
+#[track_caller]
+fn is_back(what: &str, condition: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    wait_until(what, condition);
+    assert!(begun.elapsed() < BACK, "{what}: {:?}", begun.elapsed());
+}
+
+/// Sends a value until it arrives, for nobody knows when the way is free again; then one more, which arrives once.
+#[track_caller]
+fn values_come(bridge: &Bridge, client: &ChatClient, key: &str, value: u32) {
+    let came = |value: u32| {
+        let told = format!(" {key} {value} at ");
+        client.look(|said| said.iter().filter(|said| said.body.contains(&told)).count())
+    };
+    let mut time = 0;
+    let begun = Instant::now();
+    let mut sent = Instant::now() - Duration::from_secs(1);
+    wait_until("values come", || {
+        if sent.elapsed() > Duration::from_millis(100) {
+            time += 1;
+            bridge.send(&format!("gauge {}|{key} {value} {time}.0;", key.len()));
+            sent = Instant::now();
+        }
+        came(value) > 0
+    });
+    assert!(begun.elapsed() < BACK, "values of {key} after {:?}", begun.elapsed());
+    let next = value + 1;
+    bridge.send(&format!("gauge {}|{key} {next} {}.0;", key.len(), time + 1));
+    wait_until("the next value comes", || came(next) > 0);
+    assert_eq!(came(next), 1, "a value comes once");
+}
+
+#[track_caller]
+fn select(client: &ChatClient, regex: &str) {
+    let said = client.ask(BOT, &format!("SELECT id FROM {regex};"));
+    assert_eq!(said.json.unwrap()["status"], 200, "{}", said.body);
+}
+
+fn faults(brand: Brand) {
+    let Some((mut bridge, mut redis)) = Bridge::start_on_redis(brand, PLENTY) else { return };
+    let alice = bridge.server.login("alice");
+    select(&alice, "^a$");
+    values_come(&bridge, &alice, "a", 10);
+
+    // The server is killed: the bridge goes on, and logs in again when it is back.
+    alice.logout();
+    bridge.server.kill9();
+    wait_until("the bridge knows", || bridge.counter("online") == 0);
+    bridge.send("gauge 1|a 19 1.0;");
+    wait_until("it takes values meanwhile", || bridge.counter("values.received") >= 3);
+    bridge.server.start(&bridge.sandbox);
+    is_back("it is online again", || bridge.counter("online") == 1);
+    let alice = bridge.server.login("alice");
+    values_come(&bridge, &alice, "a", 20);
+    bridge.wait_procs(1);
+
+    // The server hangs: the connection is cut by nobody. Nothing is said twice.
+    bridge.server.process().stop();
+    wait_until("the bridge knows", || bridge.counter("online") == 0);
+    bridge.server.process().cont();
+    is_back("it is online again", || bridge.counter("online") == 1);
+    values_come(&bridge, &alice, "a", 30);
+    assert_eq!(alice.ask(BOT, "LIST").body, "#1 SELECT id FROM ^a$;");
+
+    // dmproc ends, and starts anew: nobody is told of it.
+    let before = alice.heard().len();
+    bridge.dmproc.take().unwrap().kill9();
+    let dmproc = bridge.sandbox.start_held("dmproc", "");
+    bridge.dmproc = Some(dmproc);
+    is_back("its proc is there again", || bridge.sandbox.books("dmproc").counter("procs") == 1);
+    values_come(&bridge, &alice, "a", 40);
+    let other = alice.heard().into_iter().skip(before).find(|said| !said.body.starts_with("#1 a 4"));
+    assert!(other.is_none(), "{other:?}");
+
+    // Redis is killed: live queries go on, changes are refused with the reason. It comes back empty, and the bridge
+    // writes back what it holds.
+    let held = redis.hash(DIRECTORY);
+    assert_eq!(held.len(), 1);
+    redis.kill9();
+    wait_until("the bridge knows", || bridge.counter("directory_lost") > 0);
+    values_come(&bridge, &alice, "a", 50);
+    for text in ["SELECT id FROM ^b$;", "STOP ALL"] {
+        let said = alice.ask(BOT, text);
+        assert_eq!(said.json.unwrap()["status"], 500, "{}", said.body);
+        assert!(said.body.starts_with("Nothing is changed, try again later: "), "{}", said.body);
+    }
+    redis.start(&bridge.sandbox);
+    is_back("Redis holds what it held", || redis.hash(DIRECTORY) == held);
+    is_back("changes are possible", || alice.ask(BOT, "SELECT id FROM ^b$;").json.unwrap()["status"] == 200);
+    values_come(&bridge, &alice, "a", 60);
+    bridge.wait_procs(2);
+    assert_eq!(bridge.sandbox.books("xmpp").counter("messages.dropped.full"), 0);
+}
+
+#[test]
+fn what_went_away_comes_back_at_prosody() {
+    faults(Brand::Prosody);
+}
+
+#[test]
+fn what_went_away_comes_back_at_ejabberd() {
+    faults(Brand::Ejabberd);
+}
+
+/// A bridge with [`MANY`] subscriptions is killed: all come back, one live proc each, and nobody is told.
+fn killed_with_many(brand: Brand) {
+    let config = format!("{PLENTY}queries_max = 1000\nrequests_per_minute = 1000000\n");
+    let Some((mut bridge, redis)) = Bridge::start_on_redis(brand, &config) else { return };
+    let alice = bridge.server.login("alice");
+    for number in 0..MANY {
+        select(&alice, &format!("^many\\.{number}$"));
+    }
+    bridge.wait_procs(MANY as u64);
+    bridge.kill9();
+    bridge.wait_procs(0);
+    assert_eq!(redis.hash(DIRECTORY).len(), MANY);
+    let begun = Instant::now();
+    bridge.begin();
+    bridge.wait_procs(MANY as u64);
+    assert!(begun.elapsed() < BACK, "{:?}", begun.elapsed());
+    for number in 0..MANY {
+        let key = format!("many.{number}");
+        bridge.send(&format!("gauge {}|{key} 7 1.0;", key.len()));
+    }
+    wait_until("each has its value", || alice.heard().len() >= 2 * MANY);
+    wait_until("all is delivered", || bridge.counter("messages.waiting") == 0);
+    let said = alice.heard();
+    assert_eq!(said.len(), 2 * MANY, "no other message");
+    let mut values: Vec<&str> = said[MANY..].iter().map(|said| said.body.as_str()).collect();
+    values.sort_unstable();
+    values.dedup();
+    assert_eq!(values.len(), MANY);
+    assert_eq!(bridge.sandbox.books("dmproc").counter("procs"), MANY as u64);
+}
+
+#[test]
+fn a_killed_bridge_has_all_its_subscriptions_again_at_prosody() {
+    killed_with_many(Brand::Prosody);
+}
+
+#[test]
+fn a_killed_bridge_has_all_its_subscriptions_again_at_ejabberd() {
+    killed_with_many(Brand::Ejabberd);
+}
+
+/// Without Redis the directory is a file, with the same content; a wrong password ends the process.
+#[test]
+fn without_redis_the_directory_is_a_file() {
+    let Some(mut bridge) = Bridge::start(Brand::Prosody, PLENTY) else { return };
+    let alice = bridge.server.login("alice");
+    select(&alice, "^a$");
+    assert!(alice.ask(BOT, "FORMAT text").body.starts_with("From now on"));
+    bridge.kill9();
+    bridge.begin();
+    bridge.wait_procs(1);
+    assert_eq!(alice.ask(BOT, "LIST").body, "#1 SELECT id FROM ^a$;");
+    values_come(&bridge, &alice, "a", 10);
+    assert!(bridge.process.take().unwrap().terminate().success());
+
+    let config = bridge.sandbox.bridge_config(&bridge.server, "");
+    std::fs::write(bridge.sandbox.path().join("xmpp.password"), "wrong").unwrap();
+    let output = bridge.sandbox.run_to_end("xmpp", &config, &[]);
+    let said =
+        String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(77), "{said}");
+    assert!(said.contains("password"), "{said}");
+    let output = bridge.sandbox.run_to_end("xmpp", "", &[]);
+    assert_eq!(output.status.code(), Some(78));
+}
+
+/// Two bridges on one Redis, one account and one dmproc.
+struct Two {
+    bridge: Bridge,
+    second: tests::Sandbox,
+    other: Option<tests::Process>,
+    redis: Redis,
+}
+
+fn two(brand: Brand) -> Option<Two> {
+    let config = format!("{PLENTY}queries_max = 1000\nrequests_per_minute = 1000000\n");
+    let (bridge, redis) = Bridge::start_on_redis(brand, &config)?;
+    let second = tests::Sandbox::new();
+    std::os::unix::fs::symlink(bridge.sandbox.run().dmproc_proc(), second.run().dmproc_proc()).unwrap();
+    let config = second.bridge_config(&bridge.server, &format!("{config}\n{}", redis.config()));
+    let other = second.start("xmpp", &config);
+    wait_until("the other is online", || second.books("xmpp").counter("online") == 1);
+    Some(Two { bridge, second, other: Some(other), redis })
+}
+
+/// Subscriptions that two bridges share.
+const SHARED: usize = 50;
+
+/// Sends a value of each series.
+fn send_round(bridge: &Bridge, value: usize) {
+    for number in 0..SHARED {
+        let key = format!("many.{number}");
+        bridge.send(&format!("gauge {}|{key} {value} {value}.0;", key.len()));
+    }
+}
+
+fn share(brand: Brand) {
+    let Some(Two { mut bridge, second, mut other, redis }) = two(brand) else { return };
+    let alice = bridge.server.login("alice");
+    for number in 0..SHARED {
+        select(&alice, &format!("^many\\.{number}$"));
+    }
+    assert_eq!(redis.keys("leela.xmpp:lease:*").len(), SHARED);
+    assert!(redis.text("leela.xmpp:front").is_some());
+    let served = |bridge: &Bridge| (bridge.counter("served"), second.books("xmpp").counter("served"));
+    wait_until("each is served by one", || {
+        let (one, two) = served(&bridge);
+        one + two == SHARED as u64 && bridge.sandbox.books("dmproc").counter("procs") == SHARED as u64
+    });
+    let fronts = bridge.counter("front") + second.books("xmpp").counter("front");
+    assert_eq!(fronts, 1);
+    let came = |value: usize| {
+        let told = format!(" {value} at ");
+        alice.look(|said| {
+            let all: Vec<&str> =
+                said.iter().map(|said| &*said.body).filter(|body| body.contains(&told)).collect();
+            let mut once = all.clone();
+            once.sort_unstable();
+            once.dedup();
+            assert_eq!(once.len(), all.len(), "none comes twice: {value}");
+            all.len()
+        })
+    };
+    send_round(&bridge, 1);
+    wait_until("each comes", || came(1) == SHARED);
+    send_round(&bridge, 2);
+    wait_until("each comes", || came(2) == SHARED);
+    assert_eq!(came(1), SHARED);
+
+    // The one that is asked is killed: within 10 s the other serves all, and says so.
+    let first_is_front = bridge.counter("front") == 1;
+    let begun = Instant::now();
+    if first_is_front {
+        bridge.process.take().unwrap().kill9();
+    } else {
+        other.take().unwrap().kill9();
+    }
+    let books = || if first_is_front { second.books("xmpp") } else { bridge.sandbox.books("xmpp") };
+    wait_until("the other serves all", || books().counter("served") == SHARED as u64);
+    wait_until("it is asked", || books().counter("front") == 1);
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    wait_until("it is told", || {
+        alice.look(|said| said.iter().any(|said| said.body.contains("Another bridge went away")))
+    });
+    wait_until("dmproc serves it", || bridge.sandbox.books("dmproc").counter("procs") == SHARED as u64);
+    send_round(&bridge, 3);
+    wait_until("each comes", || came(3) == SHARED);
+    assert_eq!((came(1), came(2)), (SHARED, SHARED));
+    let answer = alice.ask(BOT, "STOP ALL");
+    assert_eq!(answer.body, format!("Ended {SHARED} subscriptions."));
+    bridge.wait_procs(0);
+}
+
+#[test]
+fn two_bridges_share_subscriptions_at_prosody() {
+    share(Brand::Prosody);
+}
+
+#[test]
+fn two_bridges_share_subscriptions_at_ejabberd() {
+    share(Brand::Ejabberd);
+}
