@@ -18,7 +18,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 DATA = os.path.join(ROOT, ".leela")
 ASIDE = os.path.join(ROOT, ".leela.aside")
 READY = "processes ready"
-SECONDS_MAX = 900  # the first command builds in release mode
+SECONDS_MAX = 1500  # the first command builds in release mode
 
 
 def blocks():

@@ -13,8 +13,22 @@ const FAMILIES: [(&str, &str); 9] = [
     ("cut", "route"),
 ];
 
-/// Counters whose name ends in one of these words say how many there are now.
-const LEVELS: [&str; 7] = ["waiting", "open", "series", "peers", "connections", "procs", "state_bytes"];
+/// Counters whose name ends in one of these say how many there are now.
+const LEVELS: [&str; 13] = [
+    "waiting",
+    "open",
+    "series",
+    "peers",
+    "connections",
+    "procs",
+    "disk_bytes",
+    "log_bytes",
+    "streams",
+    "online",
+    "front",
+    "subscriptions",
+    "served",
+];
 
 /// A counter, by its name in the books.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,7 +45,10 @@ impl Counter<'_> {
     /// Reads a name of the books.
     pub fn of(counter: &str) -> Counter<'_> {
         let (name, tag) = split(counter);
-        Counter { name, tag, is_level: LEVELS.contains(&last_word(name)) }
+        let ends_in = |words: &str| {
+            name.strip_suffix(words).is_some_and(|before| before.is_empty() || before.ends_with(['.', '_']))
+        };
+        Counter { name, tag, is_level: LEVELS.iter().any(|words| ends_in(words)) }
     }
 }
 
@@ -73,6 +90,9 @@ mod tests {
             ("absolute_open", ("absolute_open", None), true),
             ("absolute.open", ("absolute.open", None), true),
             ("reopened", ("reopened", None), false),
+            ("disk_bytes", ("disk_bytes", None), true),
+            ("bytes", ("bytes", None), false),
+            ("online", ("online", None), true),
             ("series_expired", ("series_expired", None), false),
         ] {
             let Counter { name, tag, is_level } = Counter::of(counter);
