@@ -163,7 +163,7 @@ impl Sandbox {
     /// Starts a process over sockets that the sandbox holds, and goes on to hold. An input is told in its
     /// configuration, beside `config`, where it listens.
     pub fn start_held(&mut self, process: &str, config: &str) -> Process {
-        if !self.held.contains_key(process) && process != "host" {
+        if !self.held.contains_key(process) && !["host", "xmpp"].contains(&process) {
             self.hold(process);
         }
         let listen = self.listen.get(process).map(|listen| {

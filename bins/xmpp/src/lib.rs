@@ -62,6 +62,7 @@ pub fn run(mut config: Config, places: &Places) -> anyhow::Result<()> {
         let keeper = Keeper::open(&config, state, &name)?;
         let ends = Ends { stream: Stream::open(account), keeper, proc: run.dmproc_proc(), me };
         let bridge = Bridge::new(config, books, ends);
+        tracing::info!("ready");
         process::ready();
         bridge.serve(stop).await
     })

@@ -99,9 +99,10 @@ fn huge(brand: Brand) {
     }
     wait_until("all are taken", || bridge.counter("received") == 106);
     assert_eq!(bridge.counter("refused.rate"), 93);
+    bob.wait_said("that it is too much", 0, |said| said.body.starts_with("That is too much"));
+    is_answered_soon(&alice);
     let told = bob.look(|said| said.iter().filter(|said| said.body.starts_with("That is too much")).count());
     assert_eq!(told, 1);
-    is_answered_soon(&alice);
 
     // What one may not see does not come, however it is asked for.
     let carol = bridge.server.login("carol");
