@@ -22,7 +22,7 @@ fn least_config(sandbox: &Sandbox, process: &str) -> String {
         return String::new();
     }
     let password = sandbox.path().join("xmpp.password");
-    fs::write(&password, "of an account that there is not").unwrap();
+    fs::write(&password, "of an account that there is not").expect("the directory is ours");
     format!("jid = \"leela@localhost\"\nserver = \"127.0.0.1:1\"\npassword_file = {password:?}\n")
 }
 
