@@ -147,11 +147,10 @@ impl<P: Protocol> Inlet<P> {
                 }
             }
             self.output.send(turn.now);
-            let time = Time::now();
             if turn.tick {
-                self.protocol.tick(time);
+                self.protocol.tick(Time::now());
             }
-            self.drain_and_pause(turn.now, time)?;
+            self.drain_and_pause(turn.now)?;
             if turn.tick {
                 self.count_kernel_drops()?;
                 self.commit(turn.now);
@@ -167,11 +166,11 @@ impl<P: Protocol> Inlet<P> {
 
     /// Reads what is there, pauses when that saves wake-ups, and reads again without asking the poll: each of its
     /// answers would be that there is more.
-    fn drain_and_pause(&mut self, mut now: Instant, mut time: Time) -> anyhow::Result<()> {
+    fn drain_and_pause(&mut self, mut now: Instant) -> anyhow::Result<()> {
         let turn_ends = now + UNPOLLED_MAX;
-        while let Some(pause) = self.drain(now, time)? {
+        while let Some(pause) = self.drain(now)? {
             std::thread::sleep(pause);
-            (now, time) = (Instant::now(), Time::now());
+            now = Instant::now();
             self.readable.fill(true);
             // A timeline that is behind is heard of by the poll alone.
             if now >= turn_ends || self.output.next_try().is_some() {
@@ -182,14 +181,14 @@ impl<P: Protocol> Inlet<P> {
     }
 
     /// Reads what is there, for one turn. Says how long to pause when that saves wake-ups.
-    fn drain(&mut self, now: Instant, time: Time) -> anyhow::Result<Option<Duration>> {
+    fn drain(&mut self, now: Instant) -> anyhow::Result<Option<Duration>> {
         let rounds_max = (ROUNDS_A_TURN / self.sockets.len().max(1)).max(1);
         for place in 0..self.sockets.len() {
             for _ in 0..rounds_max {
                 if !self.readable[place] {
                     break;
                 }
-                self.readable[place] = self.receive(place, time)? == SLOTS;
+                self.readable[place] = self.receive(place)? == SLOTS;
                 // What is in hand is committed before the hand is filled again.
                 self.commit(now);
             }
@@ -202,10 +201,13 @@ impl<P: Protocol> Inlet<P> {
         Ok(self.pace.drained(datagrams, bytes, now))
     }
 
-    fn receive(&mut self, place: usize, time: Time) -> anyhow::Result<usize> {
+    fn receive(&mut self, place: usize) -> anyhow::Result<usize> {
         let Inlet { protocol, sockets, receiver, books, output, drained, .. } = self;
         let socket = &sockets[place];
+        // The clock is read once what is here has been received: no datagram has a time before it was sent.
+        let mut received = None;
         let count = receiver.receive(socket, |bytes, from| {
+            let time = *received.get_or_insert_with(Time::now);
             drained.0 += 1;
             drained.1 += bytes.len() as u64;
             let counted = P::counted(&mut books.counters);
