@@ -24,8 +24,9 @@ use crate::sums::Sums;
 use crate::udp_load::Progress;
 use crate::writer::Writer;
 
-/// What a row waits for happens soon: what is in memory is sealed, what is sealed is merged.
-const CONFIG: &str = "seal_after = \"1s\"\nmerge_after = \"1s\"\n";
+/// Sealing goes by memory, as it does at the defaults, while points come; the rest is sealed and all of it merged
+/// soon after them, since a row waits for that.
+const CONFIG: &str = "seal_after = \"10s\"\nmerge_after = \"1s\"\n";
 /// Events before the writer commits, as the timeline does.
 const RECORDS_A_COMMIT: u64 = 16 * 711;
 /// An answer comes within so long.

@@ -52,8 +52,8 @@ impl Options {
         const MINUTE: Duration = Duration::from_secs(60);
         Options {
             directory: directory.into(),
-            head_bytes_max: 64 << 20,
-            memory_bytes_max: 256 << 20,
+            head_bytes_max: 160 << 20,
+            memory_bytes_max: 512 << 20,
             seal_after: 10 * MINUTE,
             idle_after: MINUTE,
             settle: 10 * MINUTE,
