@@ -12,6 +12,7 @@ pub mod query;
 pub mod runtime_dir;
 pub mod size;
 pub mod span;
+pub mod spot;
 pub mod table;
 pub mod text;
 pub mod time;

@@ -23,7 +23,7 @@ use crate::log;
 use crate::runtime_dir::{RuntimeDir, StateDir};
 
 /// A process, told by its configuration: `impl Process for Config`.
-pub trait Process: Serialize + DeserializeOwned + Default {
+pub trait Process: Serialize + DeserializeOwned + Default + 'static {
     /// The short name, of the configuration file and the books: `udp`.
     const NAME: &'static str;
     /// The program's name: `leela-udp`.
@@ -31,10 +31,24 @@ pub trait Process: Serialize + DeserializeOwned + Default {
     /// One sentence without a full stop: "Leela's text over UDP in, metrics out".
     const ABOUT: &'static str;
 
+    /// What else its program does than to run.
+    const MODES: &'static [Mode<Self>] = &[];
+
     /// What types cannot say about values: ranges, and keys that exclude each other.
     fn check(&self) -> Result<(), Wrong> {
         Ok(())
     }
+}
+
+/// A flag by which a program does something else with its configuration than to run, and ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Mode<C> {
+    /// Without the dashes: `explain`.
+    pub flag: &'static str,
+    /// What `--help` says of it.
+    pub help: &'static str,
+    /// What it does. No directory is prepared.
+    pub run: fn(&C) -> anyhow::Result<()>,
 }
 
 /// The directories a process works in.
@@ -60,13 +74,18 @@ pub fn main<C: Process>(run: impl FnOnce(C, Places) -> anyhow::Result<()>) -> Ex
     }
     match start(&matches, run) {
         Ok(()) => Exit::Ok.into(),
-        Err(error) if exit::is_broken_pipe(&error) && matches.get_flag("check") => Exit::Ok.into(),
+        // Nobody reads what is printed any more. A process that runs prints nothing.
+        Err(error) if exit::is_broken_pipe(&error) && prints::<C>(&matches) => Exit::Ok.into(),
         Err(error) => {
             // A drop-in that is to be written stands on lines of its own.
             format!("{error:#}").lines().for_each(|line| error!("{line}"));
             Exit::of(&error).into()
         }
     }
+}
+
+fn prints<C: Process>(matches: &ArgMatches) -> bool {
+    matches.get_flag("check") || C::MODES.iter().any(|mode| matches.get_flag(mode.flag))
 }
 
 fn start<C: Process>(
@@ -85,6 +104,9 @@ fn start<C: Process>(
         let text = loaded.in_force()?;
         return io::stdout().write_all(text.as_bytes()).context("printing the configuration");
     }
+    if let Some(mode) = C::MODES.iter().find(|mode| matches.get_flag(mode.flag)) {
+        return (mode.run)(&loaded.config);
+    }
     let places = Places {
         runtime_dir: RuntimeDir::choose(path("runtime-dir").as_deref())?,
         state_dir: StateDir::choose(path("state-dir").as_deref(), C::NAME),
@@ -98,6 +120,8 @@ pub fn command<C: Process>() -> Command {
     let path = |name: &'static str, value: &'static str, help: String| {
         Arg::new(name).long(name).value_name(value).value_parser(PathBufValueParser::new()).help(help)
     };
+    let modes = C::MODES.iter();
+    let modes = modes.map(|mode| Arg::new(mode.flag).long(mode.flag).action(ArgAction::SetTrue).help(mode.help));
     let name = C::NAME;
     Command::new(C::PROGRAM)
         .version(env!("CARGO_PKG_VERSION"))
@@ -128,6 +152,7 @@ pub fn command<C: Process>() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Check the configuration, print every key in force and where it comes from, and exit"),
         )
+        .args(modes)
 }
 
 fn examples<C: Process>() -> String {

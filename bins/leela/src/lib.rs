@@ -4,7 +4,6 @@ pub mod cli;
 pub mod instance;
 mod output;
 mod points;
-mod spot;
 mod wait;
 
 mod candidates;
@@ -27,6 +26,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use common::exit::{self, Exit};
+use common::spot;
 
 use cli::{Cli, Command};
 use instance::Instance;

@@ -8,7 +8,7 @@ const COLUMNS_BEFORE: usize = 40;
 
 /// The two lines, without a line feed at the end. `offset` is in bytes of `text`; behind its end there is no caret,
 /// and one line.
-pub(crate) fn show(text: &[u8], offset: usize) -> String {
+pub fn show(text: &[u8], offset: usize) -> String {
     let (pieces, at) = pieces(text, offset);
     let columns = |pieces: &[String]| pieces.iter().map(|piece| piece.chars().count()).sum::<usize>();
     let mut from = 0;
@@ -30,7 +30,7 @@ pub(crate) fn show(text: &[u8], offset: usize) -> String {
 }
 
 /// `text` on one line, without anything that would steer a terminal.
-pub(crate) fn plain(text: &[u8]) -> String {
+pub fn plain(text: &[u8]) -> String {
     pieces(text, text.len()).0.concat()
 }
 
