@@ -2,12 +2,13 @@
 
 use common::query::caret;
 use common::query::error::QueryError;
+use common::value::Shortest;
 use serde_json::{Value, json};
 
 use crate::config::Format;
 use crate::directory::Entry;
 use crate::json;
-use crate::proc::Point;
+use crate::proc::{Away, Point};
 use crate::utc;
 
 /// An answer.
@@ -46,10 +47,21 @@ pub(crate) fn entered(entry: &Entry, field: &str, text: String) -> Answer {
 }
 
 /// The text of a new subscription: its number, and what to expect.
-pub(crate) fn begun(number: u32, statement: &str, rate: Option<Rate>, limit: u32, is_away: bool) -> String {
+pub(crate) fn begun(
+    number: u32,
+    statement: &str,
+    rate: Option<Rate>,
+    limit: u32,
+    away: Option<Away>,
+) -> String {
     let mut text = format!("#{number} {statement}\n");
     match rate {
-        _ if is_away => text.push_str("leela-dmproc does not run: values come once it does."),
+        None if away == Some(Away::Absent) => {
+            text.push_str("leela-dmproc does not run: values come once it does.");
+        }
+        None if away == Some(Away::Full) => {
+            text.push_str("leela-dmproc has too many clients: values come once it has fewer.");
+        }
         None => text.push_str("How many series match now is not known yet."),
         Some(Rate { at_least, series, per_minute }) => {
             let at_least = if at_least { "at least " } else { "" };
@@ -82,7 +94,7 @@ pub(crate) fn value(number: u32, entry: &Entry, field: &str, point: &Point) -> A
     let Point { key, value, time } = point;
     let (value_json, timestamp) = (json::number(*value), json::number(time.as_secs_f64()));
     Answer {
-        text: format!("#{number} {key} {value} at {}", utc::text(*time)),
+        text: format!("#{number} {key} {} at {}", Shortest(*value), utc::text(*time)),
         json: json!({
             "debug": request(entry, field),
             "results": {"event": {"name": key, "timestamp": timestamp, "value": value_json}},
@@ -233,25 +245,26 @@ mod tests {
     #[test]
     fn a_new_subscription_says_what_to_expect() {
         let rate = |series, per_minute| Some(Rate { at_least: false, series, per_minute });
-        for (rate, is_away, want) in [
-            (rate(3, 18), false, "3 series match now, about 18 messages a minute."),
-            (rate(1, 1), false, "1 series matches now, about 1 message a minute."),
-            (rate(1, 0), false, "1 series matches now."),
-            (rate(0, 0), false, "No series matches now."),
+        for (rate, away, want) in [
+            (rate(3, 18), None, "3 series match now, about 18 messages a minute."),
+            (rate(1, 1), None, "1 series matches now, about 1 message a minute."),
+            (rate(1, 0), None, "1 series matches now."),
+            (rate(0, 0), None, "No series matches now."),
             (
                 rate(300, 1800),
-                false,
+                None,
                 "300 series match now, about 1800 values a minute. That is over 20: they come as a digest.",
             ),
             (
                 Some(Rate { at_least: true, series: 9, per_minute: 5 }),
-                false,
+                None,
                 "At least 9 series match now, about at least 5 messages a minute.",
             ),
-            (None, false, "How many series match now is not known yet."),
-            (None, true, "leela-dmproc does not run: values come once it does."),
+            (None, None, "How many series match now is not known yet."),
+            (None, Some(Away::Absent), "leela-dmproc does not run: values come once it does."),
+            (None, Some(Away::Full), "leela-dmproc has too many clients: values come once it has fewer."),
         ] {
-            let text = begun(1, "SELECT id FROM a;", rate, 20, is_away);
+            let text = begun(1, "SELECT id FROM a;", rate, 20, away);
             assert_eq!(text, format!("#1 SELECT id FROM a;\n{want} STOP 1 ends it."));
         }
     }

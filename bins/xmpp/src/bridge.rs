@@ -23,8 +23,8 @@ use crate::answer::Answer;
 use crate::chat;
 use crate::config::{Config, Format};
 use crate::counters::{Counters, Dropped, Unsent};
-use crate::directory::{Change, Prefs};
-use crate::keeper::{Heard, Keeper, Made};
+use crate::directory::Change;
+use crate::keeper::{Heard, Keeper};
 use crate::people::{People, Rights};
 use crate::proc::Told;
 use crate::stream::{Event, Stream};
@@ -65,8 +65,8 @@ enum Way {
 enum Then {
     /// The subscription of this name is kept.
     Entered(String),
-    /// These are gone.
-    Left { who: Option<Who>, answer: Answer },
+    /// These are gone, at the wish of somebody or of none.
+    Left { fields: Vec<String>, who: Option<Who>, answer: Answer },
     /// Something else is said.
     Said { who: Who, answer: Answer },
 }
@@ -92,9 +92,9 @@ pub(crate) struct Bridge {
     teller: mpsc::Sender<(u64, Told)>,
     /// Whom to answer about a new subscription.
     askers: HashMap<String, Vec<Who>>,
-    /// What comes once a change is kept; whose prefs it changed, and what they were.
-    thens: HashMap<u64, (Then, String, Option<Prefs>)>,
-    /// Subscriptions that were ended, as long as the directory has not said so.
+    /// What comes once a change is kept.
+    thens: HashMap<u64, Then>,
+    /// Subscriptions that are to go, as long as the directory has not said so.
     leaving: HashSet<String>,
     is_front: bool,
     /// The server could not be reached, and it was said.
@@ -189,7 +189,7 @@ impl Bridge {
                 () = async { sleep_until(end.unwrap_or_else(Instant::now).into()).await }, if end.is_some() => {
                     self.follow_leases(Instant::now());
                 }
-                Some(report) = self.keeper.next() => {
+                report = self.keeper.next() => {
                     let heard = self.keeper.hear(report);
                     self.heard(heard, Instant::now());
                 }
@@ -222,14 +222,18 @@ impl Bridge {
         let deadline = tokio::time::Instant::now() + self.config.drain_timeout.duration();
         if self.keeper.leave() {
             let left = async {
-                while let Some(report) = self.keeper.next().await {
-                    if let Heard::Left = self.keeper.hear(report) {
-                        return;
+                loop {
+                    let report = self.keeper.next().await;
+                    match self.keeper.hear(report) {
+                        Heard::Left => return,
+                        // Who waits for an answer gets it.
+                        changed @ Heard::Changed(..) => self.heard(changed, Instant::now()),
+                        _ => {}
                     }
                 }
             };
             if timeout_at(deadline, left).await.is_err() {
-                tracing::warn!("the leases were not given back in time: they end by themselves within 8 s");
+                tracing::warn!("the directory does not answer in time: leases end by themselves within 8 s");
             }
         }
         // Digests are told now, for nobody else can.
@@ -322,10 +326,7 @@ impl Bridge {
                 }
             }
             Heard::Changed(number, result) => {
-                if let Some((then, sender, before)) = self.thens.remove(&number) {
-                    if result.is_err() {
-                        self.take_back(&sender, before);
-                    }
+                if let Some(then) = self.thens.remove(&number) {
                     self.then(then, result, now);
                 }
             }
@@ -340,28 +341,12 @@ impl Bridge {
 
     /// Changes the directory; what comes then is done once it is kept.
     fn change(&mut self, change: Change, then: Then) {
-        let now = Instant::now();
-        let sender = change.sender.clone();
-        // What is said before the answer comes builds on this.
-        let before = self.keeper.content.prefs.insert(sender.clone(), change.prefs.clone());
         match self.keeper.change(change) {
-            Made::Now => self.then(then, Ok(()), now),
-            Made::Later(number) => {
-                self.thens.insert(number, (then, sender, before));
+            Ok(number) => {
+                self.thens.insert(number, then);
             }
-            Made::Not(why) => {
-                self.take_back(&sender, before);
-                self.then(then, Err(why), now);
-            }
+            Err(why) => self.then(then, Err(why), Instant::now()),
         }
-    }
-
-    /// Nothing is changed.
-    fn take_back(&mut self, sender: &str, before: Option<Prefs>) {
-        match before {
-            Some(prefs) => self.keeper.content.prefs.insert(sender.to_owned(), prefs),
-            None => self.keeper.content.prefs.remove(sender),
-        };
     }
 
     /// Says something to whoever asked.
@@ -376,8 +361,7 @@ impl Bridge {
 
     /// What the bodies of a user's messages are.
     fn format(&self, user: &str) -> Format {
-        let chosen = self.keeper.content.prefs.get(user).and_then(|prefs| prefs.format);
-        chosen.unwrap_or(self.config.format)
+        self.keeper.prefs(user).format.unwrap_or(self.config.format)
     }
 
     fn push_message(&mut self, to: &Jid, is_room: bool, text: &str, json: Option<&str>) {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use common::time::Time;
+use common::value::Shortest;
 use serde_json::{Value, json};
 
 use crate::json;
@@ -23,6 +24,8 @@ pub(crate) struct Digest {
     pub(crate) values: u64,
     /// Values that leela-dmproc lost meanwhile.
     pub(crate) lost: u64,
+    /// Values that waited too long, and until when that was.
+    gone: Option<(u64, Time)>,
     series: BTreeMap<String, Series>,
     /// Values of series for which there was no room.
     others: u64,
@@ -42,7 +45,19 @@ struct Series {
 impl Digest {
     /// An empty one, of at most so many bytes.
     pub(crate) fn new(since: Instant, bytes_max: usize) -> Digest {
-        Digest { since, values: 0, lost: 0, series: BTreeMap::new(), others: 0, bytes: 0, bytes_max }
+        let series = BTreeMap::new();
+        Digest { since, values: 0, lost: 0, gone: None, series, others: 0, bytes: 0, bytes_max }
+    }
+
+    /// What came until now has waited too long: of it nothing but its number stays, which is given.
+    pub(crate) fn expire(&mut self, now: Instant, time: Time) -> u64 {
+        let Digest { values, lost, gone: before, bytes_max, .. } = *self;
+        let gone = match values {
+            0 => before,
+            values => Some((values + before.map_or(0, |(before, _)| before), time)),
+        };
+        *self = Digest { lost, gone, ..Digest::new(now, bytes_max) };
+        values
     }
 
     /// Takes a value in.
@@ -71,17 +86,29 @@ impl Digest {
     pub(crate) fn text(&self, number: u32) -> String {
         let count =
             |many: u64, one: &str| if many == 1 { format!("1 {one}") } else { format!("{many} {one}s") };
-        let mut text = format!("#{number} {} of {}:", count(self.values, "value"), self.series_told());
+        let mut text = match self.values {
+            0 => format!("#{number}:"),
+            values => format!("#{number} {} of {}:", count(values, "value"), self.series_told()),
+        };
         for (key, series) in self.series.iter().take(SHOWN) {
             let at = utc::text(series.time);
-            text.push_str(&format!("\n{key} {} at {at}", series.last));
+            text.push_str(&format!("\n{key} {} at {at}", Shortest(series.last)));
             if series.values > 1 {
-                let Series { values, least, greatest, .. } = series;
+                let (values, least) = (series.values, Shortest(series.least));
+                let greatest = Shortest(series.greatest);
                 text.push_str(&format!(" ({values} values, {least} to {greatest})"));
             }
         }
         if self.series.len() > SHOWN {
             text.push_str(&format!("\nand {} more series", self.series.len() - SHOWN));
+        }
+        if let Some((values, time)) = self.gone {
+            let verb = if values == 1 { "is" } else { "are" };
+            let values = count(values, "value");
+            text.push_str(&format!(
+                "\n{values} before {} {verb} gone: they waited too long",
+                utc::text(time)
+            ));
         }
         if self.lost > 0 {
             text.push_str(&format!("\n{} lost: they came too fast", count(self.lost, "value")));
@@ -113,7 +140,8 @@ impl Digest {
                 })
             })
             .collect();
-        json!({"count": self.values, "lost": self.lost, "others": self.others, "series": series})
+        let gone = self.gone.map_or(0, |(values, _)| values);
+        json!({"count": self.values, "gone": gone, "lost": self.lost, "others": self.others, "series": series})
     }
 }
 
@@ -142,9 +170,31 @@ mod tests {
         let json = json::text(&digest(&[("a", 1.0, 0), ("a", 3.0, 1)], 1000).json());
         assert_eq!(
             json,
-            "{\"count\": 2, \"lost\": 0, \"others\": 0, \"series\": [{\"count\": 2, \"max\": 3.0, \"min\": 1.0, \
+            "{\"count\": 2, \"gone\": 0, \"lost\": 0, \"others\": 0, \"series\": [{\"count\": 2, \"max\": 3.0, \"min\": 1.0, \
              \"name\": \"a\", \"timestamp\": 1.0, \"value\": 3.0}]}"
         );
+    }
+
+    #[test]
+    fn of_what_waited_too_long_the_number_stays() {
+        let mut digest = digest(&[("a", 1.0, 0), ("b", 3.0, 1)], 1000);
+        let later = Instant::now() + std::time::Duration::from_secs(60);
+        assert_eq!(digest.expire(later, Time::from_secs(60)), 2);
+        assert_eq!((digest.since, digest.values), (later, 0));
+        assert_eq!(
+            digest.text(1),
+            "#1:\n2 values before 1970-01-01 00:01:00 UTC are gone: they waited too long"
+        );
+        digest.fold("a", 5.0, Time::from_secs(61));
+        assert_eq!(digest.expire(later, Time::from_secs(120)), 1);
+        assert_eq!(digest.expire(later, Time::from_secs(150)), 0);
+        digest.fold("a", 7.0, Time::from_secs(181));
+        assert_eq!(
+            digest.text(1),
+            "#1 1 value of 1 series:\na 7 at 1970-01-01 00:03:01 UTC\n\
+             3 values before 1970-01-01 00:02:00 UTC are gone: they waited too long"
+        );
+        assert_eq!((&digest.json()["gone"], &digest.json()["count"]), (&json!(3), &json!(1)));
     }
 
     #[test]

@@ -6,15 +6,18 @@ pub(crate) mod file;
 pub(crate) mod lease;
 pub(crate) mod redis;
 
-use std::collections::{BTreeMap, HashMap};
+mod prefs;
 
-use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Instant;
+
 use serde_json::{Value, json};
 
-use crate::config::Format;
 use crate::field;
 use crate::json;
 use crate::statement::Select;
+
+pub(crate) use prefs::{Edit, Prefs};
 
 /// A subscription.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -46,51 +49,6 @@ impl Entry {
     }
 }
 
-/// What a user chose, and the numbers of the user's subscriptions.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub(crate) struct Prefs {
-    /// What a message's body is; the configuration's where it is none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) format: Option<Format>,
-    /// The subscription of each number.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub(crate) numbers: BTreeMap<u32, String>,
-    /// Until when a subscription is muted, in seconds since 1970.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub(crate) muted: BTreeMap<String, i64>,
-}
-
-impl Prefs {
-    /// The number of a subscription.
-    pub(crate) fn number(&self, field: &str) -> Option<u32> {
-        self.numbers.iter().find(|(_, of)| *of == field).map(|(&number, _)| number)
-    }
-
-    /// The number of a subscription, which gets one where it has none: one more than the greatest.
-    pub(crate) fn enter(&mut self, field: &str) -> u32 {
-        self.number(field).unwrap_or_else(|| {
-            let number = self.numbers.last_key_value().map_or(0, |(&number, _)| number) + 1;
-            self.numbers.insert(number, field.to_owned());
-            number
-        })
-    }
-
-    /// Forgets a subscription.
-    pub(crate) fn leave(&mut self, field: &str) {
-        self.numbers.retain(|_, of| of != field);
-        self.muted.remove(field);
-    }
-
-    pub(crate) fn is_muted(&self, field: &str, now_seconds: i64) -> bool {
-        self.muted.get(field).is_some_and(|&until| now_seconds < until)
-    }
-
-    fn is_default(&self) -> bool {
-        *self == Prefs::default()
-    }
-}
-
 /// All of the directory.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Content {
@@ -109,68 +67,123 @@ pub(crate) struct Change {
     pub(crate) enter: Option<Entry>,
     /// The subscriptions to take out.
     pub(crate) leave: Vec<String>,
-    /// The sender's prefs after it.
+    /// What becomes of the sender's prefs.
+    pub(crate) edits: Vec<Edit>,
+}
+
+/// What is asked of those who keep the directory: a task of its own each, for a disk may be slow, and Redis away.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Make a change; it is answered under the number.
+    Change(u64, Box<Change>),
+    /// Write what is not there, after [`Report::Restarted`]; this bridge had the leases of these, and of the front where
+    /// the empty name is among them.
+    Restore(Box<Content>, HashSet<String>),
+    /// Give back all leases, and end.
+    Leave(Vec<String>),
+}
+
+/// What they say.
+#[derive(Debug)]
+pub(crate) enum Report {
+    /// All that is there, and what this bridge has of it.
+    Round(Box<Round>),
+    /// A change was made, or it was not, and why.
+    Changed(u64, Result<Made, String>),
+    /// The directory is away, and why.
+    Away(String),
+    /// It is there again, and another one: it waits for [`Order::Restore`].
+    Restarted,
+    /// The leases are given back, and all is written.
+    Left,
+}
+
+/// A round.
+#[derive(Debug)]
+pub(crate) struct Round {
+    /// Before it was asked: leases hold from then on.
+    pub(crate) asked: Instant,
+    pub(crate) content: Content,
+    /// The subscriptions whose lease this bridge has.
+    pub(crate) held: Vec<String>,
+    pub(crate) front: bool,
+    pub(crate) others: bool,
+}
+
+/// A change that was made.
+#[derive(Debug)]
+pub(crate) struct Made {
+    /// Before it was asked: a lease holds from then on.
+    pub(crate) asked: Instant,
+    /// The sender's prefs as they are now.
     pub(crate) prefs: Prefs,
+    /// This bridge has the lease of the subscription that was entered.
+    pub(crate) is_ours: bool,
+}
+
+impl Change {
+    /// A subscription is entered.
+    pub(crate) fn enter(entry: Entry) -> Change {
+        let edits = vec![Edit::Number(entry.field())];
+        Change { sender: entry.sender.clone(), enter: Some(entry), leave: Vec::new(), edits }
+    }
+
+    /// Subscriptions of a user are taken out.
+    pub(crate) fn leave(sender: String, fields: Vec<String>) -> Change {
+        let edits = fields.iter().cloned().map(Edit::Forget).collect();
+        Change { sender, enter: None, leave: fields, edits }
+    }
+
+    /// A user chooses.
+    pub(crate) fn edit(sender: String, edits: Vec<Edit>) -> Change {
+        Change { sender, enter: None, leave: Vec::new(), edits }
+    }
 }
 
 impl Content {
-    /// The subscriptions of a user, by number.
-    pub(crate) fn of(&self, sender: &str) -> Vec<(u32, String, &Entry)> {
-        let prefs = self.prefs.get(sender);
-        let mut all: Vec<(u32, String, &Entry)> = self
-            .entries
-            .iter()
-            .filter(|(_, entry)| entry.sender == sender)
-            .map(|(field, entry)| {
-                let number = prefs.and_then(|prefs| prefs.number(field)).unwrap_or(u32::MAX);
-                (number, field.clone(), entry)
-            })
-            .collect();
-        all.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
-        all
-    }
-
     /// Makes a change.
     pub(crate) fn apply(&mut self, change: &Change) {
+        let mut prefs = self.prefs.get(&change.sender).cloned().unwrap_or_default();
+        prefs.edit(&change.edits);
+        self.take(change, prefs);
+    }
+
+    /// Takes a change that was made; these are the sender's prefs after it.
+    pub(crate) fn take(&mut self, change: &Change, prefs: Prefs) {
         for field in &change.leave {
             self.entries.remove(field);
         }
         if let Some(entry) = &change.enter {
             self.entries.insert(entry.field(), entry.clone());
         }
-        if change.prefs.is_default() {
+        if prefs.is_default() {
             self.prefs.remove(&change.sender);
         } else {
-            self.prefs.insert(change.sender.clone(), change.prefs.clone());
+            self.prefs.insert(change.sender.clone(), prefs);
         }
     }
 
-    /// Gives a number to each subscription that has none, as those of an old installation, and forgets what is said
-    /// about others. Gives the users whose prefs are others now.
-    pub(crate) fn number(&mut self) -> Vec<String> {
-        let mut changed = Vec::new();
-        let Content { entries, prefs } = self;
-        let mut fields: Vec<(&String, &Entry)> = entries.iter().collect();
+    /// What gives a number to each subscription that has none, as those of an old installation, and forgets what is said
+    /// about others: a change for each user.
+    pub(crate) fn numbering(&self) -> Vec<Change> {
+        let mut edits: BTreeMap<&String, Vec<Edit>> = BTreeMap::new();
+        for (sender, prefs) in &self.prefs {
+            let is_gone =
+                |field: &&String| self.entries.get(*field).is_none_or(|entry| entry.sender != *sender);
+            let gone = prefs.numbers.values().chain(prefs.muted.keys()).filter(is_gone);
+            let gone: Vec<Edit> = gone.cloned().map(Edit::Forget).collect();
+            if !gone.is_empty() {
+                edits.insert(sender, gone);
+            }
+        }
+        let mut fields: Vec<(&String, &Entry)> = self.entries.iter().collect();
         fields.sort_by(|a, b| a.0.cmp(b.0));
         for (field, entry) in fields {
-            let prefs = prefs.entry(entry.sender.clone()).or_default();
-            if prefs.number(field).is_none() {
-                prefs.enter(field);
-                changed.push(entry.sender.clone());
+            if self.prefs.get(&entry.sender).is_none_or(|prefs| prefs.number(field).is_none()) {
+                edits.entry(&entry.sender).or_default().push(Edit::Number(field.clone()));
             }
         }
-        for (sender, prefs) in prefs.iter_mut() {
-            let before = prefs.numbers.len() + prefs.muted.len();
-            let is_there = |field: &String| entries.get(field).is_some_and(|entry| entry.sender == *sender);
-            prefs.numbers.retain(|_, field| is_there(field));
-            prefs.muted.retain(|field, _| is_there(field));
-            if prefs.numbers.len() + prefs.muted.len() != before {
-                changed.push(sender.clone());
-            }
-        }
-        changed.sort();
-        changed.dedup();
-        changed
+        edits.into_iter().map(|(sender, edits)| Change::edit(sender.clone(), edits)).collect()
     }
 }
 
@@ -194,41 +207,20 @@ mod tests {
     }
 
     #[test]
-    fn a_number_stays_with_its_subscription() {
-        let mut prefs = Prefs::default();
-        assert_eq!(["a", "b", "a", "c"].map(|field| prefs.enter(field)), [1, 2, 1, 3]);
-        prefs.leave("b");
-        assert_eq!((prefs.enter("d"), prefs.number("c"), prefs.number("b")), (4, Some(3), None));
-        ["a", "c", "d"].iter().for_each(|field| prefs.leave(field));
-        assert_eq!(prefs.enter("e"), 1);
-    }
-
-    #[test]
     fn an_old_directory_gets_numbers_and_what_is_gone_is_forgotten() {
         let mut content = Content::default();
         for entry in [entry("a@x", "^a"), entry("a@x", "^b"), entry("b@x", "^a")] {
             content.entries.insert(entry.field(), entry);
         }
-        content
-            .prefs
-            .insert("c@x".to_owned(), Prefs { muted: [("gone".to_owned(), 1)].into(), ..Prefs::default() });
-        assert_eq!(content.number(), ["a@x", "b@x", "c@x"]);
-        assert_eq!(content.number(), Vec::<String>::new());
-        let numbers: Vec<u32> = content.of("a@x").iter().map(|(number, ..)| *number).collect();
+        let muted = [("gone".to_owned(), 1)].into();
+        content.prefs.insert("c@x".to_owned(), Prefs { muted, ..Prefs::default() });
+        let changes = content.numbering();
+        let senders: Vec<&str> = changes.iter().map(|change| change.sender.as_str()).collect();
+        assert_eq!(senders, ["a@x", "b@x", "c@x"]);
+        changes.iter().for_each(|change| content.apply(change));
+        assert_eq!(content.numbering(), []);
+        let numbers: Vec<u32> = content.prefs["a@x"].numbers.keys().copied().collect();
         assert_eq!(numbers, [1, 2]);
-        assert_eq!(content.prefs["c@x"], Prefs::default());
-    }
-
-    #[test]
-    fn prefs_are_kept_as_json() {
-        let prefs = Prefs {
-            format: Some(Format::Json),
-            numbers: [(2, "ab".to_owned())].into(),
-            muted: [("ab".to_owned(), 17)].into(),
-        };
-        let text = serde_json::to_string(&prefs).unwrap();
-        assert_eq!(text, r#"{"format":"json","numbers":{"2":"ab"},"muted":{"ab":17}}"#);
-        assert_eq!(serde_json::from_str::<Prefs>(&text).unwrap(), prefs);
-        assert_eq!(serde_json::from_str::<Prefs>("{}").unwrap(), Prefs::default());
+        assert_eq!(content.prefs.get("c@x"), None);
     }
 }

@@ -1,9 +1,11 @@
 //! The directory as the bridge has it: all of it in memory, and who keeps it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::thread;
 use std::time::Instant;
 
 use anyhow::Context as _;
@@ -11,10 +13,10 @@ use common::config::Secret;
 use tokio::sync::mpsc;
 
 use crate::config::Config;
-use crate::directory::file::DirectoryFile;
+use crate::directory::file::{self, DirectoryFile};
 use crate::directory::lease::Leases;
-use crate::directory::redis::{self, Order, Place, Report, Round};
-use crate::directory::{Change, Content};
+use crate::directory::redis::{self, Place};
+use crate::directory::{Change, Content, Order, Prefs, Report, Round};
 use crate::stream;
 
 /// Orders and reports under way.
@@ -23,40 +25,32 @@ const QUEUE: usize = 1_024;
 /// Who keeps the directory.
 #[derive(Debug)]
 enum Kept {
-    File(DirectoryFile),
+    File,
     Redis(Shared),
 }
 
 /// What is known of a directory that is shared.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Shared {
-    orders: mpsc::Sender<Order>,
-    reports: mpsc::Receiver<Report>,
     leases: Leases,
     /// Why it is away.
     away: Option<String>,
     /// A round was heard.
     is_known: bool,
-    number: u64,
-    pending: BTreeMap<u64, Change>,
 }
 
 /// The directory.
 #[derive(Debug)]
 pub(crate) struct Keeper {
+    /// What is kept.
     pub(crate) content: Content,
     kept: Kept,
-}
-
-/// What became of a change.
-#[derive(Debug)]
-pub(crate) enum Made {
-    /// It is kept.
-    Now,
-    /// It is told later, under this number.
-    Later(u64),
-    /// It is not, and why.
-    Not(String),
+    orders: mpsc::Sender<Order>,
+    reports: mpsc::Receiver<Report>,
+    /// The number of the last change.
+    number: u64,
+    /// Changes that are under way.
+    pending: BTreeMap<u64, Change>,
 }
 
 /// What a report is about.
@@ -77,46 +71,48 @@ pub(crate) enum Heard {
 impl Keeper {
     /// Opens the directory: the file of `state`, or Redis, in whose name this bridge is `bridge`.
     pub(crate) fn open(config: &Config, state: &Path, bridge: &str) -> anyhow::Result<Keeper> {
-        if config.redis.host.is_empty() {
-            let (file, content) = DirectoryFile::open(state.join("directory"))?;
-            let mut keeper = Keeper { content, kept: Kept::File(file) };
-            if !keeper.content.number().is_empty() {
-                keeper.write().context("writing the directory")?;
-            }
-            return Ok(keeper);
-        }
-        let redis = &config.redis;
-        let password = match redis.password_file.as_os_str().is_empty() {
-            true => Secret::default(),
-            false => stream::secret("redis.password_file", &redis.password_file)?,
-        };
-        let place = Place {
-            host: redis.host.clone(),
-            port: redis.port,
-            db: redis.db,
-            password,
-            bridge: bridge.to_owned(),
-        };
         let (orders, taken) = mpsc::channel(QUEUE);
         let (told, reports) = mpsc::channel(QUEUE);
-        tokio::spawn(redis::keep(place, taken, told));
-        let shared = Shared {
-            orders,
-            reports,
-            leases: Leases::default(),
-            away: None,
-            is_known: false,
-            number: 0,
-            pending: BTreeMap::new(),
+        let (content, kept) = if config.redis.host.is_empty() {
+            let (file, mut content) = DirectoryFile::open(state.join("directory"))?;
+            let changes = content.numbering();
+            changes.iter().for_each(|change| content.apply(change));
+            if !changes.is_empty() {
+                file.write(&content).context("writing the directory")?;
+            }
+            let written = content.clone();
+            let keep = move || file::keep(&file, written, taken, &told);
+            thread::Builder::new().name("directory".to_owned()).spawn(keep).context("starting a thread")?;
+            (content, Kept::File)
+        } else {
+            let redis = &config.redis;
+            let password = match redis.password_file.as_os_str().is_empty() {
+                true => Secret::default(),
+                false => stream::secret("redis.password_file", &redis.password_file)?,
+            };
+            let place = Place {
+                host: redis.host.clone(),
+                port: redis.port,
+                db: redis.db,
+                password,
+                bridge: bridge.to_owned(),
+            };
+            tokio::spawn(redis::keep(place, taken, told));
+            (Content::default(), Kept::Redis(Shared::default()))
         };
-        Ok(Keeper { content: Content::default(), kept: Kept::Redis(shared) })
+        Ok(Keeper { content, kept, orders, reports, number: 0, pending: BTreeMap::new() })
     }
 
-    fn write(&self) -> io::Result<()> {
-        match &self.kept {
-            Kept::File(file) => file.write(&self.content),
-            Kept::Redis(_) => Ok(()),
+    /// What a user chose, with what is under way.
+    pub(crate) fn prefs(&self, user: &str) -> Cow<'_, Prefs> {
+        let mut prefs = match self.content.prefs.get(user) {
+            Some(prefs) => Cow::Borrowed(prefs),
+            None => Cow::Owned(Prefs::default()),
+        };
+        for change in self.pending.values().filter(|change| change.sender == user) {
+            prefs.to_mut().edit(&change.edits);
         }
+        prefs
     }
 
     /// Whether what is in memory is all there is: not before Redis was heard for the first time.
@@ -136,7 +132,7 @@ impl Keeper {
     /// Whether this bridge serves a subscription.
     pub(crate) fn serves(&self, field: &str, now: Instant) -> bool {
         match &self.kept {
-            Kept::File(_) => true,
+            Kept::File => true,
             Kept::Redis(shared) => shared.leases.serves(field, now),
         }
     }
@@ -144,7 +140,7 @@ impl Keeper {
     /// Whether this bridge is the one that is asked. While nobody can know, it is: so that somebody answers.
     pub(crate) fn is_front(&self, now: Instant) -> bool {
         match &self.kept {
-            Kept::File(_) => true,
+            Kept::File => true,
             Kept::Redis(shared) if !shared.is_known => shared.away.is_some(),
             Kept::Redis(shared) => shared.leases.is_front(now),
         }
@@ -153,132 +149,117 @@ impl Keeper {
     /// When something ends that this bridge holds.
     pub(crate) fn next_end(&self) -> Option<Instant> {
         match &self.kept {
-            Kept::File(_) => None,
+            Kept::File => None,
             Kept::Redis(shared) => shared.leases.next_end(),
         }
     }
 
-    /// Makes a change. A file is written here and now: it is small, and seldom.
-    pub(crate) fn change(&mut self, change: Change) -> Made {
-        match &mut self.kept {
-            Kept::File(file) => {
-                let before = self.content.clone();
-                self.content.apply(&change);
-                match file.write(&self.content) {
-                    Ok(()) => Made::Now,
-                    Err(error) => {
-                        self.content = before;
-                        Made::Not(format!("the directory cannot be written: {error}"))
-                    }
-                }
+    /// Makes a change, which is told of under the number; or why not.
+    pub(crate) fn change(&mut self, change: Change) -> Result<u64, String> {
+        if let Kept::Redis(Shared { away: Some(why), .. }) = &self.kept {
+            return Err(why.clone());
+        }
+        let number = self.number + 1;
+        match self.orders.try_send(Order::Change(number, Box::new(change.clone()))) {
+            Ok(()) => {
+                self.number = number;
+                self.pending.insert(number, change);
+                Ok(number)
             }
-            Kept::Redis(shared) => {
-                if let Some(why) = &shared.away {
-                    return Made::Not(why.clone());
-                }
-                shared.number += 1;
-                let number = shared.number;
-                match shared.orders.try_send(Order::Change(number, Box::new(change.clone()))) {
-                    Ok(()) => {
-                        shared.pending.insert(number, change);
-                        Made::Later(number)
-                    }
-                    Err(_) => Made::Not("Redis does not keep up".to_owned()),
-                }
-            }
+            Err(_) => Err("the directory does not keep up".to_owned()),
         }
     }
 
-    /// Waits for what the keeper says; for ever where it is a file.
-    pub(crate) async fn next(&mut self) -> Option<Report> {
-        match &mut self.kept {
-            Kept::File(_) => std::future::pending().await,
-            Kept::Redis(shared) => shared.reports.recv().await,
+    /// Waits for what the keeper says; for ever where there is none any more.
+    pub(crate) async fn next(&mut self) -> Report {
+        match self.reports.recv().await {
+            Some(report) => report,
+            None => std::future::pending().await,
         }
     }
 
     /// Takes note of what the keeper said.
     pub(crate) fn hear(&mut self, report: Report) -> Heard {
-        let Keeper { content, kept: Kept::Redis(shared) } = self else { return Heard::Nothing };
         match report {
-            Report::Round(round) => shared.round(content, *round),
+            Report::Round(round) => self.round(*round),
             Report::Changed(number, result) => {
-                let Some(change) = shared.pending.remove(&number) else { return Heard::Nothing };
+                let Some(change) = self.pending.remove(&number) else { return Heard::Nothing };
                 match result {
-                    Ok(asked) => {
-                        content.apply(&change);
-                        if let Some(entry) = &change.enter {
-                            shared.leases.take(&entry.field(), asked);
+                    Ok(made) => {
+                        self.content.take(&change, made.prefs);
+                        if let (Kept::Redis(shared), Some(entry), true) =
+                            (&mut self.kept, &change.enter, made.is_ours)
+                        {
+                            shared.leases.take(&entry.field(), made.asked);
                         }
                         Heard::Changed(number, Ok(()))
                     }
                     Err(why) => Heard::Changed(number, Err(why)),
                 }
             }
-            Report::Away(why) => match shared.away.replace(why.clone()) {
-                None => Heard::Away(why),
-                Some(_) => Heard::Nothing,
-            },
-            Report::Restarted => {
-                tracing::warn!(
-                    subscriptions = content.entries.len(),
-                    "Redis is another one now, what this bridge knows is written back"
-                );
-                // The task reads nothing else meanwhile, and there is room for this.
-                let now = Instant::now();
-                let mut held: HashSet<String> = content
-                    .entries
-                    .keys()
-                    .filter(|field| shared.leases.serves(field, now))
-                    .cloned()
-                    .collect();
-                if shared.leases.is_front(now) {
-                    held.insert(String::new());
+            Report::Away(why) => {
+                let Kept::Redis(shared) = &mut self.kept else { return Heard::Nothing };
+                match shared.away.replace(why.clone()) {
+                    None => Heard::Away(why),
+                    Some(_) => Heard::Nothing,
                 }
-                let _ = shared.orders.try_send(Order::Restore(Box::new(content.clone()), held));
+            }
+            Report::Restarted => {
+                self.restore();
                 Heard::Nothing
             }
             Report::Left => Heard::Left,
         }
     }
 
-    /// Gives back all leases; false where there are none, and nothing will be heard.
-    pub(crate) fn leave(&mut self) -> bool {
-        match &mut self.kept {
-            Kept::File(_) => false,
-            Kept::Redis(shared) => {
-                let fields = self.content.entries.keys().cloned().collect();
-                shared.away.is_none() && shared.orders.try_send(Order::Leave(fields)).is_ok()
-            }
+    /// Has all that is known written back.
+    fn restore(&self) {
+        let Kept::Redis(shared) = &self.kept else { return };
+        let Content { entries, .. } = &self.content;
+        tracing::warn!(
+            subscriptions = entries.len(),
+            "Redis is another one now, what this bridge knows is written back"
+        );
+        let now = Instant::now();
+        let held = entries.keys().filter(|field| shared.leases.serves(field, now)).cloned();
+        let front = shared.leases.is_front(now).then(String::new);
+        let order = Order::Restore(Box::new(self.content.clone()), held.chain(front).collect());
+        // Where there is no room the task waits for it, and answers meanwhile what is there.
+        let orders = self.orders.clone();
+        if let Err(mpsc::error::TrySendError::Full(order)) = orders.try_send(order) {
+            tokio::spawn(async move { orders.send(order).await });
         }
     }
-}
 
-impl Shared {
-    fn round(&mut self, content: &mut Content, round: Round) -> Heard {
-        let Round { asked, content: found, held, front, others } = round;
+    /// Gives back all leases, and has written what is under way: [`Heard::Left`] tells of it. False where nothing will be
+    /// heard.
+    pub(crate) fn leave(&mut self) -> bool {
+        let is_away = matches!(&self.kept, Kept::Redis(Shared { away: Some(_), .. }));
+        let fields = match &self.kept {
+            Kept::File => Vec::new(),
+            Kept::Redis(_) => self.content.entries.keys().cloned().collect(),
+        };
+        !is_away && self.orders.try_send(Order::Leave(fields)).is_ok()
+    }
+
+    fn round(&mut self, round: Round) -> Heard {
+        let Kept::Redis(shared) = &mut self.kept else { return Heard::Nothing };
+        let Round { asked, content, held, front, others } = round;
         // What was there before and was another's.
-        let is_gained = |field: &&String| content.entries.contains_key(*field) && !self.leases.has(field);
+        let is_gained =
+            |field: &&String| self.content.entries.contains_key(*field) && !shared.leases.has(field);
         let mut gained: Vec<String> = held.iter().filter(is_gained).cloned().collect();
-        *content = found;
-        // A change that is under way is not in the round yet, or is already; it is applied when it is told. What users say
-        // meanwhile builds on it.
-        for change in self.pending.values() {
-            content.prefs.insert(change.sender.clone(), change.prefs.clone());
-        }
-        self.leases.round(asked, held.iter().map(String::as_str), front, others);
-        let is_first = !std::mem::replace(&mut self.is_known, true);
-        let numbered = if self.pending.is_empty() { content.number() } else { Vec::new() };
-        for sender in numbered {
-            let prefs = content.prefs.get(&sender).cloned().unwrap_or_default();
-            // Only one bridge does it; where it fails the next round does it again.
+        self.content = content;
+        shared.leases.round(asked, held.iter().map(String::as_str), front, others);
+        let is_first = !std::mem::replace(&mut shared.is_known, true);
+        let was_away = shared.away.take().is_some();
+        // All see the same, and one of them writes it; where that fails the next round does it again.
+        for change in self.content.numbering() {
+            self.content.apply(&change);
             if front {
-                self.number += 1;
-                let change = Change { sender, enter: None, leave: Vec::new(), prefs };
-                let _ = self.orders.try_send(Order::Change(self.number, Box::new(change)));
+                let _ = self.change(change);
             }
         }
-        let was_away = self.away.take().is_some();
         if is_first {
             gained.clear();
         }

@@ -26,11 +26,20 @@ pub(crate) struct Point {
     pub(crate) time: Time,
 }
 
+/// Why leela-dmproc does not run a proc that it did not refuse.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Away {
+    /// It is not there.
+    Absent,
+    /// It has as many clients as it takes.
+    Full,
+}
+
 /// What leela-dmproc said.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum Told {
-    /// It is not there.
-    Away,
+    /// It does not run the proc now.
+    Away(Away),
     /// The proc runs.
     Runs,
     /// The proc does not run, or runs no more; the spot is in the payload that asked.
@@ -47,12 +56,15 @@ pub(crate) enum Told {
 pub(crate) async fn follow(path: &Path, frame: &[u8], id: u64, to: mpsc::Sender<(u64, Told)>) {
     let mut again = AGAIN;
     loop {
-        match ask(path, frame, id, &to).await {
+        let why = match ask(path, frame, id, &to).await {
             Ended::Refused | Ended::Unheard => return,
-            Ended::Cut => again = AGAIN,
-            Ended::Absent => {}
-        }
-        if to.send((id, Told::Away)).await.is_err() {
+            Ended::Cut => {
+                again = AGAIN;
+                Away::Absent
+            }
+            Ended::Away(why) => why,
+        };
+        if to.send((id, Told::Away(why))).await.is_err() {
             return;
         }
         tokio::time::sleep(again).await;
@@ -62,8 +74,8 @@ pub(crate) async fn follow(path: &Path, frame: &[u8], id: u64, to: mpsc::Sender<
 
 /// How a connection ended.
 enum Ended {
-    /// There was none.
-    Absent,
+    /// There was none, or it was not wanted.
+    Away(Away),
     /// It was there.
     Cut,
     /// The proc was refused.
@@ -73,17 +85,19 @@ enum Ended {
 }
 
 async fn ask(path: &Path, frame: &[u8], id: u64, to: &mpsc::Sender<(u64, Told)>) -> Ended {
-    let Ok(mut stream) = connect(path, frame).await else { return Ended::Absent };
+    let Ok(mut stream) = connect(path, frame).await else { return Ended::Away(Away::Absent) };
     let (mut frames, mut buffer) = (Frames::default(), vec![0; READ_BYTES]);
-    let mut is_heard = false;
+    let (mut is_heard, mut why) = (false, Away::Absent);
     loop {
         match stream.read(&mut buffer).await {
-            Ok(0) | Err(_) => return if is_heard { Ended::Cut } else { Ended::Absent },
+            Ok(0) | Err(_) => return if is_heard { Ended::Cut } else { Ended::Away(why) },
             Ok(length) => frames.push(&buffer[..length]),
         }
         let mut told = Vec::new();
         while let Some(payload) = frames.next_frame() {
-            take(payload, &mut told);
+            if take(payload, &mut told) {
+                why = Away::Full;
+            }
         }
         for told in told {
             is_heard = true;
@@ -104,8 +118,9 @@ async fn connect(path: &Path, frame: &[u8]) -> io::Result<UnixStream> {
     Ok(stream)
 }
 
-/// Understands a payload.
-fn take(payload: &[u8], told: &mut Vec<Told>) {
+/// Understands a payload; true where the proc is not run. The reason follows; there is none where there is no room.
+fn take(payload: &[u8], told: &mut Vec<Told>) -> bool {
+    let mut is_unwanted = false;
     for answer in Answers::of(payload) {
         match answer {
             Ok(Answer::Event(event)) => {
@@ -117,8 +132,7 @@ fn take(payload: &[u8], told: &mut Vec<Told>) {
                 }
             }
             Ok(Answer::Status(true)) => told.push(Told::Runs),
-            // The reason follows in the next frame.
-            Ok(Answer::Status(false)) => {}
+            Ok(Answer::Status(false)) => is_unwanted = true,
             Ok(Answer::Reason { at, text }) => told.push(Told::Refused(at, text.to_owned())),
             Ok(Answer::Rate { at_least, series, per_minute }) => {
                 told.push(Told::Rate { at_least, series, per_minute });
@@ -126,10 +140,11 @@ fn take(payload: &[u8], told: &mut Vec<Told>) {
             Ok(Answer::Lost(values)) => told.push(Told::Lost(values)),
             Err(error) => {
                 tracing::warn!(%error, "leela-dmproc is of another version");
-                return;
+                return is_unwanted;
             }
         }
     }
+    is_unwanted
 }
 
 #[cfg(test)]
@@ -149,7 +164,7 @@ mod tests {
             "status 1;",
             "reason 4 2 9|no; go on;",
         ] {
-            take(payload.as_bytes(), &mut told);
+            assert_eq!(take(payload.as_bytes(), &mut told), payload == "status 1;");
         }
         let point = |key: &str, value, ns| Point { key: key.to_owned(), value, time: Time::from_ns(ns) };
         assert_eq!(

@@ -13,7 +13,7 @@ use tokio::task::AbortHandle;
 use crate::answer::Rate;
 use crate::digest::Digest;
 use crate::directory::Entry;
-use crate::proc::{self, Point, Told};
+use crate::proc::{self, Away, Point, Told};
 
 /// How long a user waits at most to hear how much a new subscription gives: leela-dmproc says it within a second.
 const PATIENCE: Duration = Duration::from_millis(1_500);
@@ -45,19 +45,20 @@ pub(crate) struct Opening {
     /// It stands in the directory.
     pub(crate) is_kept: bool,
     pub(crate) rate: Option<Rate>,
-    pub(crate) is_away: bool,
+    /// Why leela-dmproc does not run it now.
+    pub(crate) away: Option<Away>,
     /// Values that came before the answer.
     pub(crate) held: Vec<Point>,
 }
 
 impl Opening {
     pub(crate) fn new(now: Instant) -> Opening {
-        Opening { due: now + PATIENCE, is_kept: false, rate: None, is_away: false, held: Vec::new() }
+        Opening { due: now + PATIENCE, is_kept: false, rate: None, away: None, held: Vec::new() }
     }
 
     /// Whether the answer can be given.
     pub(crate) fn is_over(&self, now: Instant) -> bool {
-        self.is_kept && (self.rate.is_some() || self.is_away || now >= self.due)
+        self.is_kept && (self.rate.is_some() || self.away.is_some() || now >= self.due)
     }
 
     /// Holds a value; false when there are too many.

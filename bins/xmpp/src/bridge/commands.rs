@@ -12,9 +12,9 @@ use crate::answer::{self, Answer};
 use crate::chat::{self, Said};
 use crate::config::Format;
 use crate::counters::{Dropped, Reason};
-use crate::directory::{Change, Entry, Prefs};
+use crate::directory::{Change, Edit, Entry};
 use crate::statement::{self, Select, Statement, Which};
-use crate::subscription::{Asked, Opening};
+use crate::subscription::{Asked, Opening, Subscription};
 use crate::utc;
 
 impl Bridge {
@@ -127,22 +127,34 @@ impl Bridge {
         }
     }
 
+    /// The subscriptions of a user by their numbers: with those that are being entered, without those that are to go.
+    fn mine(&self, user: &str) -> Vec<(u32, String, &Entry)> {
+        let prefs = self.keeper.prefs(user);
+        let kept = self.keeper.content.entries.iter();
+        let entering = self.subscriptions.iter().filter(|(_, one)| is_entering(one));
+        let mut all: Vec<(u32, String, &Entry)> = kept
+            .filter(|(field, _)| !self.leaving.contains(*field))
+            .chain(entering.map(|(field, one)| (field, &one.entry)))
+            .filter(|(_, entry)| entry.sender == user)
+            .map(|(field, entry)| (prefs.number(field).unwrap_or(u32::MAX), field.clone(), entry))
+            .collect();
+        all.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+        all.dedup_by(|a, b| a.1 == b.1);
+        all
+    }
+
     fn list(&mut self, who: &Who) {
         let now = seconds(Time::now());
-        let entries = self.keeper.content.of(&who.user);
-        let prefs = self.keeper.content.prefs.get(&who.user);
+        let entries = self.mine(&who.user);
+        let prefs = self.keeper.prefs(&who.user);
         let lines: Vec<String> = entries
             .iter()
             .map(|(number, field, entry)| {
                 let mut line = format!("#{number} {}", entry.select.statement());
-                if let Some(until) =
-                    prefs.and_then(|prefs| prefs.muted.get(field)).filter(|&&until| now < until)
-                {
+                if let Some(until) = prefs.muted.get(field).filter(|&&until| now < until) {
                     line.push_str(&format!(" (muted until {})", utc::text(Time::from_secs(*until))));
                 }
-                if let Some(why) = self.subscriptions.get(field).and_then(|one| one.failed.as_ref()) {
-                    line.push_str(&format!(" (does not run: {why})"));
-                }
+                line.push_str(&self.trouble(field));
                 line
             })
             .collect();
@@ -150,24 +162,30 @@ impl Bridge {
         self.accept(who, &answer);
     }
 
+    /// Why a subscription does not run, to be put behind it; empty for one that does.
+    fn trouble(&self, field: &str) -> String {
+        match self.subscriptions.get(field).and_then(|one| one.failed.as_ref()) {
+            Some(why) => format!(" (does not run: {why})"),
+            None => String::new(),
+        }
+    }
+
     fn select(&mut self, who: &Who, select: Select, now: Instant) {
         let entry = Entry { sender: who.user.clone(), select };
         let (field, statement) = (entry.field(), entry.select.statement());
-        if self.keeper.content.entries.contains_key(&field) || self.subscriptions.contains_key(&field) {
+        let is_known =
+            self.keeper.content.entries.contains_key(&field) || self.subscriptions.contains_key(&field);
+        if is_known && !self.leaving.contains(&field) {
             let number = self.number(&who.user, &field);
-            let answer = answer::entered(&entry, &field, format!("#{number} is that already: {statement}"));
-            return self.accept(who, &answer);
+            let text = format!("#{number} is that already: {statement}{}", self.trouble(&field));
+            return self.accept(who, &answer::entered(&entry, &field, text));
         }
         if let Some(why) = self.keeper.away().map(str::to_owned) {
             return self.refuse_away(who, &statement, &why);
         }
-        let mine = self.keeper.content.of(&who.user).len()
-            + self
-                .subscriptions
-                .values()
-                .filter(|one| is_opening(one.opening.as_ref()) && one.entry.sender == who.user)
-                .count();
-        let all = self.keeper.content.entries.len();
+        let mine = self.mine(&who.user).len();
+        let entering = self.subscriptions.values().filter(|one| is_entering(one)).count();
+        let all = self.keeper.content.entries.len() + entering;
         let (queries_max, subscriptions_max) =
             (self.config.queries_max as usize, self.config.subscriptions_max as usize);
         if mine >= queries_max || all >= subscriptions_max {
@@ -189,16 +207,11 @@ impl Bridge {
                 return self.refuse(who, Reason::Query, &answer);
             }
         };
-        let mut prefs = self.prefs(&who.user);
-        prefs.enter(&field);
+        // One that is to go as it does not run is in the way.
+        self.end(&field);
         self.askers.entry(field.clone()).or_default().push(who.clone());
         self.begin(&field, entry.clone(), Ok(asked), Some(Opening::new(now)));
-        let change = Change { sender: who.user.clone(), enter: Some(entry), leave: Vec::new(), prefs };
-        self.change(change, Then::Entered(field));
-    }
-
-    fn prefs(&self, user: &str) -> Prefs {
-        self.keeper.content.prefs.get(user).cloned().unwrap_or_default()
+        self.change(Change::enter(entry), Then::Entered(field));
     }
 
     fn refuse_away(&mut self, who: &Who, request: &str, why: &str) {
@@ -209,14 +222,14 @@ impl Bridge {
     /// The user's subscriptions that are meant, or the answer that there are none.
     fn meant(&self, user: &str, which: &Which, request: &str) -> Result<Vec<(u32, String)>, Answer> {
         let none = |status, reason, text| answer::refused(request, status, reason, text);
-        let mine = || self.keeper.content.of(user).into_iter().map(|(number, field, _)| (number, field));
+        let mine = || self.mine(user).into_iter().map(|(number, field, _)| (number, field));
         match which {
             Which::All => Ok(mine().collect()),
             Which::Number(number) => match mine().find(|(of, _)| of == number) {
                 Some(one) => Ok(vec![one]),
                 None => Err(none(404, "not found", format!("There is no #{number}. LIST shows yours."))),
             },
-            Which::Key(key) => match self.keeper.content.entries.get(key) {
+            Which::Key(key) => match self.entry(key) {
                 None => {
                     Err(none(404, "not found", format!("There is no subscription {key}. LIST shows yours.")))
                 }
@@ -226,6 +239,12 @@ impl Bridge {
                 Some(_) => Ok(vec![(self.number(user, key), key.clone())]),
             },
         }
+    }
+
+    /// A subscription that is there, or is being entered.
+    fn entry(&self, field: &str) -> Option<&Entry> {
+        let kept = self.keeper.content.entries.get(field).filter(|_| !self.leaving.contains(field));
+        kept.or_else(|| self.subscriptions.get(field).filter(|one| is_entering(one)).map(|one| &one.entry))
     }
 
     fn stop(&mut self, who: &Who, which: &Which) {
@@ -248,14 +267,12 @@ impl Bridge {
         };
         let fields: Vec<String> = meant.into_iter().map(|(_, field)| field).collect();
         let answer = answer::ended(&fields, text, *which == Which::All);
-        let mut prefs = self.prefs(&who.user);
         for field in &fields {
-            prefs.leave(field);
             self.end(field);
             self.leaving.insert(field.clone());
         }
-        let change = Change { sender: who.user.clone(), enter: None, leave: fields, prefs };
-        self.change(change, Then::Left { who: Some(who.clone()), answer });
+        let change = Change::leave(who.user.clone(), fields.clone());
+        self.change(change, Then::Left { fields, who: Some(who.clone()), answer });
     }
 
     fn mute(&mut self, who: &Who, which: &Which, time: Option<Duration>) {
@@ -264,21 +281,12 @@ impl Bridge {
             Ok(meant) => meant,
             Err(answer) => return self.refuse(who, Reason::Unknown, &answer),
         };
-        let mut prefs = self.prefs(&who.user);
         let now = seconds(Time::now());
-        prefs.muted.retain(|_, until| *until > now);
         let until = time.map(|time| now.saturating_add(i64::try_from(time.as_secs()).unwrap_or(i64::MAX)));
-        for (_, field) in &meant {
-            if until.is_some()
-                && let Some(digest) = self.subscriptions.get_mut(field).and_then(|one| one.digest.take())
-            {
-                self.books.counters.values.dropped.add_many(Dropped::Muted, digest.values);
-            }
-            match until {
-                Some(until) => prefs.muted.insert(field.clone(), until),
-                None => prefs.muted.remove(field),
-            };
-        }
+        let prefs = self.keeper.prefs(&who.user);
+        let over = prefs.muted.iter().filter(|&(_, &until)| until <= now);
+        let over = over.map(|(field, _)| Edit::Mute(field.clone(), None));
+        let edits = over.chain(meant.iter().map(|(_, field)| Edit::Mute(field.clone(), until))).collect();
         let names = match &meant[..] {
             [] => "Nothing".to_owned(),
             [(number, _)] => format!("#{number}"),
@@ -292,7 +300,7 @@ impl Bridge {
         let keys: Vec<_> =
             meant.iter().map(|(_, field)| json!({"key": field, "muted_until": until})).collect();
         let answer = answer::done(word.to_owned(), text, json!(keys));
-        self.keep_prefs(who, prefs, answer);
+        self.choose(who, edits, answer);
     }
 
     fn choose_format(&mut self, who: &Who, format: &str) {
@@ -304,33 +312,22 @@ impl Bridge {
                 return self.refuse(who, Reason::Query, &answer::refused("format", 400, "parse error", text));
             }
         };
-        let mut prefs = self.prefs(&who.user);
-        prefs.format = Some(format);
         let answer = answer::done("format".to_owned(), text.to_owned(), json!({"format": format}));
-        self.keep_prefs(who, prefs, answer);
+        self.choose(who, vec![Edit::Format(format)], answer);
     }
 
-    fn keep_prefs(&mut self, who: &Who, prefs: Prefs, answer: Answer) {
+    fn choose(&mut self, who: &Who, edits: Vec<Edit>, answer: Answer) {
         if let Some(why) = self.keeper.away().map(str::to_owned) {
             return self.refuse_away(who, "", &why);
         }
-        let change = Change { sender: who.user.clone(), enter: None, leave: Vec::new(), prefs };
+        let change = Change::edit(who.user.clone(), edits);
         self.change(change, Then::Said { who: who.clone(), answer });
     }
 
     /// A change is kept, or it is not.
     pub(super) fn then(&mut self, then: Then, result: Result<(), String>, now: Instant) {
-        if let Then::Left { .. } = then {
-            self.leaving.clear();
-        }
         match (then, result) {
-            (Then::Entered(field), Ok(())) => {
-                if let Some(opening) = self.subscriptions.get_mut(&field).and_then(|one| one.opening.as_mut())
-                {
-                    opening.is_kept = true;
-                }
-                self.end_opening(&field, now);
-            }
+            (Then::Entered(field), Ok(())) => self.entered(&field, now),
             (Then::Entered(field), Err(why)) => {
                 let whos = self.askers.remove(&field).unwrap_or_default();
                 self.end(&field);
@@ -338,23 +335,46 @@ impl Bridge {
                     self.refuse_away(&who, "", &why);
                 }
             }
-            (Then::Left { who: Some(who), answer } | Then::Said { who, answer }, Ok(())) => {
-                self.accept(&who, &answer);
-            }
-            (Then::Left { who: Some(who), .. } | Then::Said { who, .. }, Err(why)) => {
-                self.refuse_away(&who, "", &why);
+            (Then::Said { who, answer }, Ok(())) => self.accept(&who, &answer),
+            (Then::Said { who, .. }, Err(why)) => self.refuse_away(&who, "", &why),
+            (Then::Left { fields, who, answer }, result) => {
+                fields.iter().for_each(|field| {
+                    self.leaving.remove(field);
+                });
+                match (who, result) {
+                    (Some(who), Ok(())) => self.accept(&who, &answer),
+                    (Some(who), Err(why)) => self.refuse_away(&who, "", &why),
+                    (None, Ok(())) => {}
+                    (None, Err(why)) => {
+                        tracing::warn!(why, "a subscription that does not run stays in the directory");
+                    }
+                }
                 // What was ended and is not gone is served again.
                 self.reconcile(now);
             }
-            (Then::Left { who: None, .. }, result) => {
-                if let Err(why) = result {
-                    tracing::warn!(why, "a subscription that does not run stays in the directory");
-                }
+        }
+    }
+
+    /// A new subscription is kept.
+    fn entered(&mut self, field: &str, now: Instant) {
+        let is_ours = self.keeper.serves(field, now);
+        if let Some(opening) = self.subscriptions.get_mut(field).and_then(|one| one.opening.as_mut()) {
+            opening.is_kept = true;
+            if !is_ours {
+                // The same statement came to another bridge, which serves it and tells its values.
+                let held = std::mem::take(&mut opening.held);
+                self.books.counters.values.dropped.add_many(Dropped::Ended, held.len() as u64);
+                opening.due = now;
             }
+        }
+        self.end_opening(field, now);
+        if !is_ours {
+            self.reconcile(now);
         }
     }
 }
 
-fn is_opening(opening: Option<&Opening>) -> bool {
-    opening.is_some_and(|opening| !opening.is_kept)
+/// It is not in the directory yet.
+fn is_entering(one: &Subscription) -> bool {
+    one.opening.as_ref().is_some_and(|opening| !opening.is_kept)
 }

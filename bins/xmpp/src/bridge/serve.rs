@@ -24,7 +24,9 @@ impl Bridge {
         let over: Vec<String> = subscriptions
             .iter()
             .filter(|(field, one)| {
-                !is_ours(field) && one.opening.as_ref().is_none_or(|opening| opening.is_kept)
+                !is_ours(field)
+                    && !leaving.contains(*field)
+                    && one.opening.as_ref().is_none_or(|opening| opening.is_kept)
             })
             .map(|(field, _)| field.clone())
             .collect();
@@ -99,9 +101,9 @@ impl Bridge {
         let Some(one) = self.subscriptions.get_mut(&field) else { return };
         match told {
             Told::Runs => one.has_run = true,
-            Told::Away => {
+            Told::Away(why) => {
                 if let Some(opening) = &mut one.opening {
-                    opening.is_away = true;
+                    opening.away = Some(why);
                 }
             }
             Told::Rate { at_least, series, per_minute } => {
@@ -118,8 +120,8 @@ impl Bridge {
             }
             Told::Lost(values) => {
                 self.books.counters.values.lost += values;
-                let prefs = self.keeper.content.prefs.get(&one.entry.sender);
-                if prefs.is_some_and(|prefs| prefs.is_muted(&field, seconds(Time::now()))) {
+                let prefs = self.keeper.prefs(&one.entry.sender);
+                if prefs.is_muted(&field, seconds(Time::now())) {
                     return;
                 }
                 let bytes_max = self.config.hold_max.len();
@@ -130,18 +132,28 @@ impl Bridge {
         self.end_opening(&field, now);
     }
 
-    /// leela-dmproc does not run it: whoever just asked for it is told, and it is gone; so it is where it has run and its
-    /// state became too much. What never ran in this bridge stays in the directory, for its user to see.
+    /// leela-dmproc does not run it: whoever just asked for it is told, and it is taken out; so it is where it has run and
+    /// its state became too much. What never ran in this bridge stays in the directory, for its user to see.
     fn refused_by_dmproc(&mut self, field: &str, at: Spot, text: &str) {
         let Some(one) = self.subscriptions.get_mut(field) else { return };
         let error = one.error(at, text);
-        self.books.counters.failed += 1;
-        tracing::warn!(sender = one.entry.sender, statement = one.entry.select.statement(), %error, "leela-dmproc refuses a subscription");
-        if one.opening.is_none() && !one.has_run {
-            one.failed = Some(error.to_string());
-            return;
-        }
         let (entry, statement) = (one.entry.clone(), one.entry.select.statement());
+        self.books.counters.failed += 1;
+        one.failed = Some(error.to_string());
+        match one.opening.take() {
+            // Whoever made the mistake is told, which is no trouble of the operator's.
+            Some(opening) => {
+                self.books.counters.values.dropped.add_many(Dropped::Ended, opening.held.len() as u64);
+                tracing::debug!(sender = entry.sender, statement, %error, "leela-dmproc refuses a statement");
+            }
+            None => {
+                tracing::warn!(sender = entry.sender, statement, %error, "leela-dmproc refuses a subscription");
+                if !one.has_run {
+                    return;
+                }
+                self.tell_digest(field);
+            }
+        }
         let shown = caret::render(&statement, &error);
         let number = self.number(&entry.sender, field);
         let (whos, text) = match self.askers.remove(field) {
@@ -158,11 +170,10 @@ impl Bridge {
         for who in &whos {
             self.say(who, &answer);
         }
-        self.end(field);
-        let mut prefs = self.keeper.content.prefs.get(&entry.sender).cloned().unwrap_or_default();
-        prefs.leave(field);
-        let change = Change { sender: entry.sender, enter: None, leave: vec![field.to_owned()], prefs };
-        self.change(change, Then::Left { who: None, answer });
+        // Until that is kept, and where it cannot be, it is there as one that does not run.
+        let fields = vec![field.to_owned()];
+        self.leaving.insert(field.to_owned());
+        self.change(Change::leave(entry.sender, fields.clone()), Then::Left { fields, who: None, answer });
     }
 
     /// The user of a subscription, as somebody to talk to.
@@ -174,15 +185,15 @@ impl Bridge {
 
     /// The number that a user calls a subscription by.
     pub(super) fn number(&self, sender: &str, field: &str) -> u32 {
-        self.keeper.content.prefs.get(sender).and_then(|prefs| prefs.number(field)).unwrap_or(0)
+        self.keeper.prefs(sender).number(field).unwrap_or(0)
     }
 
     /// A value: told, or folded, or dropped.
     fn value(&mut self, field: &str, point: &Point, now: Instant) {
         let Some(one) = self.subscriptions.get_mut(field) else { return };
         let user = one.entry.sender.as_str();
-        let prefs = self.keeper.content.prefs.get(user);
-        if prefs.is_some_and(|prefs| !prefs.muted.is_empty() && prefs.is_muted(field, seconds(Time::now()))) {
+        let prefs = self.keeper.prefs(user);
+        if !prefs.muted.is_empty() && prefs.is_muted(field, seconds(Time::now())) {
             self.books.counters.values.dropped.add(Dropped::Muted);
             return;
         }
@@ -202,7 +213,7 @@ impl Bridge {
             digest.fold(&point.key, point.value, point.time);
             return;
         }
-        let number = prefs.and_then(|prefs| prefs.number(field)).unwrap_or(0);
+        let number = prefs.number(field).unwrap_or(0);
         let answer = answer::value(number, &one.entry, field, point);
         let sender = one.entry.sender.clone();
         if let Some(who) = self.user(&sender) {
@@ -228,8 +239,7 @@ impl Bridge {
         let entry = one.entry.clone();
         let number = self.number(&entry.sender, field);
         let limit = self.config.messages_per_minute;
-        let is_away = opening.is_away && opening.rate.is_none();
-        let text = answer::begun(number, &entry.select.statement(), opening.rate, limit, is_away);
+        let text = answer::begun(number, &entry.select.statement(), opening.rate, limit, opening.away);
         let answer = answer::entered(&entry, field, text);
         for who in self.askers.remove(field).unwrap_or_default() {
             self.books.counters.accepted += 1;
@@ -245,7 +255,7 @@ impl Bridge {
         let (interval, hold) = (self.config.digest_interval.duration(), self.config.hold.duration());
         let mut due = Vec::new();
         for (field, one) in &mut self.subscriptions {
-            let Some(digest) = &one.digest else { continue };
+            let Some(digest) = &mut one.digest else { continue };
             let age = now.saturating_duration_since(digest.since);
             if age < interval {
                 continue;
@@ -253,8 +263,8 @@ impl Bridge {
             if self.stream.has_room() && !self.people.is_offline(&one.entry.sender) {
                 due.push(field.clone());
             } else if age >= hold {
-                self.books.counters.values.dropped.add_many(Dropped::Expired, digest.values);
-                one.digest = None;
+                let gone = digest.expire(now, Time::now());
+                self.books.counters.values.dropped.add_many(Dropped::Expired, gone);
             }
         }
         due.iter().for_each(|field| self.tell_digest(field));
@@ -291,6 +301,11 @@ impl Bridge {
             return;
         }
         let Some(digest) = one.digest.take() else { return };
+        // It was muted meanwhile.
+        if self.keeper.prefs(sender).is_muted(field, seconds(Time::now())) {
+            self.books.counters.values.dropped.add_many(Dropped::Muted, digest.values);
+            return;
+        }
         // Fewer than were expected: the next ones come one by one again.
         let minutes = digest.since.elapsed().as_secs_f64() / 60.0;
         if digest.values as f64 <= f64::from(self.config.messages_per_minute) * minutes {

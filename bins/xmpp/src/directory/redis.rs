@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant as TokioInstant, timeout, timeout_at};
 
 use super::lease::LEASE;
-use super::{Change, Content, Entry, Prefs};
+use super::{Change, Content, Entry, Made, Order, Prefs, Report, Round};
 
 const HASH: &str = "leela.xmpp";
 const PREFS: &str = "leela.xmpp:prefs";
@@ -33,6 +33,8 @@ const BRIDGES: &str = "leela.xmpp:bridges";
 const ROUND: Duration = Duration::from_secs(1);
 /// The most a command may take.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How often a change is tried that others were faster with.
+const TRIES: u32 = 10;
 /// A bridge that was there so lately may have leases.
 const OTHERS_MS: u64 = 60_000;
 
@@ -68,6 +70,39 @@ for i = 1, #all, 2 do
 end
 return others";
 
+/// Makes a change, where the sender's prefs are what it was made for: KEYS are the hash, that of the prefs, the leases of
+/// what is taken out and then that of what is entered; ARGV the sender, the prefs before and after, the bridge, the time
+/// in ms, how many are taken out, their fields, and then field and value of what is entered. Gives -1 where the prefs are
+/// others, 1 where the bridge has the lease of what is entered, else 0. A lease of another bridge stays: it serves on until
+/// it hears that the subscription is gone.
+const CHANGE: &str = "
+if (redis.call('HGET', KEYS[2], ARGV[1]) or '') ~= ARGV[2] then
+  return -1
+end
+local gone = tonumber(ARGV[6])
+for i = 1, gone do
+  redis.call('HDEL', KEYS[1], ARGV[6 + i])
+  if redis.call('GET', KEYS[2 + i]) == ARGV[4] then
+    redis.call('DEL', KEYS[2 + i])
+  end
+end
+if ARGV[3] == '' then
+  redis.call('HDEL', KEYS[2], ARGV[1])
+else
+  redis.call('HSET', KEYS[2], ARGV[1], ARGV[3])
+end
+local lease = KEYS[3 + gone]
+if not lease then
+  return 0
+end
+redis.call('HSETNX', KEYS[1], ARGV[7 + gone], ARGV[8 + gone])
+local who = redis.call('GET', lease)
+if not who or who == ARGV[4] then
+  redis.call('SET', lease, ARGV[4], 'PX', ARGV[5])
+  return 1
+end
+return 0";
+
 /// Gives leases back: KEYS are their keys, ARGV the bridge.
 const RETURN: &str = "
 for i, key in ipairs(KEYS) do
@@ -86,45 +121,6 @@ pub(crate) struct Place {
     pub(crate) password: Secret,
     /// The name of this bridge, which it keeps over restarts.
     pub(crate) bridge: String,
-}
-
-/// What is asked of the task.
-#[derive(Debug)]
-pub(crate) enum Order {
-    /// Make a change; it is answered under the number.
-    Change(u64, Box<Change>),
-    /// Write what is not there, after [`Report::Restarted`]; this bridge had the leases of these, and of the front where
-    /// the empty name is among them.
-    Restore(Box<Content>, HashSet<String>),
-    /// Give back all leases, and end.
-    Leave(Vec<String>),
-}
-
-/// What the task says.
-#[derive(Debug)]
-pub(crate) enum Report {
-    /// All that is there, and what this bridge has of it.
-    Round(Box<Round>),
-    /// A change was made, or it was not, and why.
-    Changed(u64, Result<Instant, String>),
-    /// Redis is away, and why.
-    Away(String),
-    /// Redis is there again, and another one: it waits for [`Order::Restore`].
-    Restarted,
-    /// The leases are given back.
-    Left,
-}
-
-/// A round.
-#[derive(Debug)]
-pub(crate) struct Round {
-    /// Before it was asked: leases hold from then on.
-    pub(crate) asked: Instant,
-    pub(crate) content: Content,
-    /// The subscriptions whose lease this bridge has.
-    pub(crate) held: Vec<String>,
-    pub(crate) front: bool,
-    pub(crate) others: bool,
 }
 
 /// Why Redis is away.
@@ -227,17 +223,32 @@ async fn serve(
         };
         match order {
             None => return Ok(()),
-            Some(Order::Change(number, made)) => {
-                let asked = Instant::now();
-                let result = change(place, connection, &made).await;
-                if let (Some((_, ours)), Some(entry)) = (&mut ours, &made.enter) {
-                    ours.insert(entry.field());
+            // What is said of an empty one would not be what this bridge knows.
+            Some(Order::Change(number, _)) if is_stale => {
+                let why = "Redis is another one now, and is being filled again".to_owned();
+                if reports.send(Report::Changed(number, Err(why))).await.is_err() {
+                    return Ok(());
                 }
-                let told = result.as_ref().map(|()| asked).map_err(ToString::to_string);
+            }
+            Some(Order::Change(number, wanted)) => {
+                let result = change(place, connection, &wanted).await;
+                let (told, trouble) = match result {
+                    Ok(Some(made)) => {
+                        if let (Some((_, ours)), Some(entry), true) = (&mut ours, &wanted.enter, made.is_ours)
+                        {
+                            ours.insert(entry.field());
+                        }
+                        (Ok(made), None)
+                    }
+                    Ok(None) => (Err("others change it all the time".to_owned()), None),
+                    Err(trouble) => (Err(trouble.to_string()), Some(trouble)),
+                };
                 if reports.send(Report::Changed(number, told)).await.is_err() {
                     return Ok(());
                 }
-                result?;
+                if let Some(trouble) = trouble {
+                    return Err(trouble);
+                }
             }
             Some(Order::Restore(content, held)) => {
                 restore(connection, &content).await?;
@@ -318,31 +329,40 @@ async fn take(
     within(call.invoke_async(connection)).await
 }
 
+/// Makes a change; none where others were faster again and again.
 async fn change(
     place: &Place,
     connection: &mut MultiplexedConnection,
     change: &Change,
-) -> Result<(), Trouble> {
-    let mut all = pipe();
-    all.atomic();
-    for field in &change.leave {
-        all.hdel(HASH, field).ignore();
-        all.del(format!("{LEASE_PREFIX}{field}")).ignore();
+) -> Result<Option<Made>, Trouble> {
+    let script = Script::new(CHANGE);
+    for _ in 0..TRIES {
+        let asked = Instant::now();
+        let before: Option<String> =
+            within(cmd("HGET").arg(PREFS).arg(&change.sender).query_async(connection)).await?;
+        let before = before.unwrap_or_default();
+        let mut prefs = serde_json::from_str::<Prefs>(&before).unwrap_or_default();
+        prefs.edit(&change.edits);
+        let after = match prefs.is_default() {
+            true => String::new(),
+            false => serde_json::to_string(&prefs).unwrap_or_default(),
+        };
+        let mut call = script.prepare_invoke();
+        call.key(HASH).key(PREFS);
+        call.arg(&change.sender).arg(before).arg(after);
+        call.arg(&place.bridge).arg(LEASE.as_millis() as u64).arg(change.leave.len());
+        for field in &change.leave {
+            call.key(format!("{LEASE_PREFIX}{field}")).arg(field);
+        }
+        if let Some(entry) = &change.enter {
+            call.key(format!("{LEASE_PREFIX}{}", entry.field())).arg(entry.field()).arg(entry.write());
+        }
+        let said: i64 = within(call.invoke_async(connection)).await?;
+        if said >= 0 {
+            return Ok(Some(Made { asked, prefs, is_ours: said == 1 }));
+        }
     }
-    if let Some(entry) = &change.enter {
-        all.hset_nx(HASH, entry.field(), entry.write()).ignore();
-        // With it, so that no other bridge comes between.
-        let lease = format!("{LEASE_PREFIX}{}", entry.field());
-        let millis = LEASE.as_millis() as u64;
-        all.cmd("SET").arg(lease).arg(&place.bridge).arg("NX").arg("PX").arg(millis).ignore();
-    }
-    if change.prefs.is_default() {
-        all.hdel(PREFS, &change.sender).ignore();
-    } else {
-        let prefs = serde_json::to_string(&change.prefs).unwrap_or_default();
-        all.hset(PREFS, &change.sender, prefs).ignore();
-    }
-    within(all.query_async::<()>(connection)).await
+    Ok(None)
 }
 
 /// Writes what is not there: other bridges do the same.
