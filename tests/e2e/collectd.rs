@@ -7,7 +7,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::time::{SECOND_NS, Time};
-use sockets::peer::Standing;
 use tests::{Leela, Process, Sandbox, service, wait_until, workspace};
 
 /// Readings of each series that a test waits for.
@@ -45,12 +44,7 @@ fn fed(level: &Level, begin: impl FnOnce(&Sandbox)) -> Option<Fed> {
     fs::write(&users, "alice: secret\n").unwrap();
     let input = format!("security_level = \"{}\"\nauth_file = {users:?}", level.name);
     let input = sandbox.start_held("collectd", &input);
-    wait_until("dmproc is a peer", || {
-        let peers = sandbox.peers("timeline");
-        peers
-            .iter()
-            .any(|(peer, _)| peer.path == sandbox.run().dmproc_databus() && peer.standing == Standing::Active)
-    });
+    sandbox.wait_peer(&sandbox.run().dmproc_databus());
     begin(&sandbox);
     let dir = sandbox.path().join("collectd");
     fs::create_dir(&dir).unwrap();

@@ -11,7 +11,6 @@ use std::process::{Command, Stdio};
 
 use common::time::Time;
 use serde_json::{Value, json};
-use sockets::peer::Standing;
 use tests::{Process, Sandbox, service, wait_until};
 
 use super::collectd::{PLAIN, READINGS, RESOLUTION_MS, Rows, config, written};
@@ -48,11 +47,7 @@ impl History {
         // A port that was free a moment ago.
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let http = sandbox.start("http", &format!("listen = [\"{address}\"]"));
-        wait_until("storage is a peer", || {
-            let peers = sandbox.peers("timeline");
-            let databus = sandbox.run().storage_databus();
-            peers.iter().any(|(peer, _)| peer.path == databus && peer.standing == Standing::Active)
-        });
+        sandbox.wait_peer(&sandbox.run().storage_databus());
         Some(History { curl, address, _processes: [timeline, storage, http], sandbox })
     }
 

@@ -7,7 +7,6 @@ use std::net::SocketAddr;
 
 use common::time::Time;
 use serde_json::{Value, json};
-use sockets::peer::Standing;
 use tests::schema::fits;
 use tests::{Process, Reply, Sandbox, Web, wait_for, wait_until};
 
@@ -27,10 +26,7 @@ impl Api {
         let mut processes = Vec::from(processes);
         processes.push(("http", sandbox.start_held("http", config)));
         for consumer in [sandbox.run().dmproc_databus(), sandbox.run().storage_databus()] {
-            wait_until("the consumers are peers", || {
-                let peers = sandbox.peers("timeline");
-                peers.iter().any(|(peer, _)| peer.path == consumer && peer.standing == Standing::Active)
-            });
+            sandbox.wait_peer(&consumer);
         }
         Api { address: sandbox.listens("http")[0], processes, sandbox }
     }

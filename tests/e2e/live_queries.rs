@@ -7,7 +7,6 @@ use std::net::UdpSocket;
 
 use common::query::answer::{Answer, Answers};
 use common::time::{SECOND_NS, Time};
-use sockets::peer::Standing;
 use tests::{Process, Sandbox, wait_until};
 
 /// udp, timeline and dmproc, which is a peer of the timeline.
@@ -23,11 +22,7 @@ fn asked(timeline: &str, dmproc: &str) -> Asked {
     let timeline = sandbox.start_held("timeline", timeline);
     let dmproc = Some(sandbox.start_held("dmproc", dmproc));
     let udp = sandbox.start_udp("");
-    let databus = sandbox.run().dmproc_databus();
-    wait_until("dmproc is a peer", || {
-        let peers = sandbox.peers("timeline");
-        peers.iter().any(|(peer, _)| peer.path == databus && peer.standing == Standing::Active)
-    });
+    sandbox.wait_peer(&sandbox.run().dmproc_databus());
     let client = sandbox.client(sandbox.listen());
     Asked { dmproc, client, sandbox, _processes: [timeline, udp] }
 }
@@ -237,11 +232,7 @@ fn tail_prints_what_recorders_see() {
     let mut room = asked.sandbox.begin_leela(&["tail", "--count", "20", "^room\\."]);
     let peers = asked.sandbox.run().peers();
     for pid in [tail.process().pid(), room.process().pid()] {
-        let path = peers.join(format!("leela-tail.{pid}"));
-        wait_until("the tails are peers", || {
-            let found = asked.sandbox.peers("timeline");
-            found.iter().any(|(peer, _)| peer.path == path && peer.standing == Standing::Active)
-        });
+        asked.sandbox.wait_peer(&peers.join(format!("leela-tail.{pid}")));
     }
     let now = Time::now();
     for number in 0..20_i64 {

@@ -10,8 +10,7 @@ use std::path::PathBuf;
 
 use common::time::{SECOND_NS, Time};
 use serde_json::Value;
-use sockets::peer::Standing;
-use tests::{Browser, DESK, Look, PHONE, Process, Sandbox, wait_until};
+use tests::{Browser, DESK, Look, PHONE, Process, Sandbox};
 
 /// The processes that the page stands on, in the order they are started.
 const PROCESSES: [&str; 5] = ["timeline", "dmproc", "storage", "http", "udp"];
@@ -71,10 +70,7 @@ impl Stage {
         let mut stage = Stage { browser, client, address, processes: HashMap::new(), token, sandbox };
         PROCESSES.iter().for_each(|process| stage.start(process));
         for consumer in [stage.sandbox.run().dmproc_databus(), stage.sandbox.run().storage_databus()] {
-            wait_until("dmproc and storage are peers", || {
-                let peers = stage.sandbox.peers("timeline");
-                peers.iter().any(|(peer, _)| peer.path == consumer && peer.standing == Standing::Active)
-            });
+            stage.sandbox.wait_peer(&consumer);
         }
         Some(stage)
     }

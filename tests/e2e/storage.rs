@@ -12,7 +12,6 @@ use std::os::unix::net::UnixDatagram;
 use common::metric::Note;
 use common::time::Time;
 use common::wire::{Batch, Content};
-use sockets::peer::Standing;
 use tests::{Process, Sandbox, wait_until};
 
 /// What a test needs of the time in an ask: all of it.
@@ -33,7 +32,7 @@ impl Kept {
         let mut sandbox = Sandbox::new();
         let timeline = sandbox.start_timeline("");
         let storage = Some(sandbox.start_held("storage", storage));
-        wait_peer(&sandbox);
+        sandbox.wait_peer(&sandbox.run().storage_databus());
         let udp = sandbox.start_udp("");
         Kept { storage, _processes: [timeline, udp], sandbox }
     }
@@ -56,17 +55,6 @@ impl Kept {
         end(self.storage.take().expect("it runs"));
         self.storage = Some(self.sandbox.start_held("storage", FOR_EVER));
     }
-}
-
-/// Waits until the timeline sends to storage.
-pub(crate) fn wait_peer(sandbox: &Sandbox) {
-    let databus = sandbox.run().storage_databus();
-    wait_until("storage is a peer", || {
-        sandbox
-            .peers("timeline")
-            .iter()
-            .any(|(peer, _)| peer.path == databus && peer.standing == Standing::Active)
-    });
 }
 
 /// `match LEN|REGEX` or `key LEN|KEY`.

@@ -3,7 +3,6 @@
 use std::fs;
 use std::net::UdpSocket;
 
-use sockets::peer::Standing;
 use xmpp_parsers::presence::{Presence, Type};
 
 use crate::chat_server::{Brand, ChatServer, PASSWORD};
@@ -64,11 +63,7 @@ impl Bridge {
         let timeline = sandbox.start_held("timeline", "backfill_max = \"30000d\"");
         let dmproc = sandbox.start_held("dmproc", "");
         let udp = sandbox.start_udp("");
-        let databus = sandbox.run().dmproc_databus();
-        wait_until("dmproc is a peer", || {
-            let peers = sandbox.peers("timeline");
-            peers.iter().any(|(peer, _)| peer.path == databus && peer.standing == Standing::Active)
-        });
+        sandbox.wait_peer(&sandbox.run().dmproc_databus());
         let client = sandbox.client(sandbox.listen());
         let config = sandbox.bridge_config(&server, config);
         let mut bridge = Bridge {

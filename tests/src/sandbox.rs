@@ -15,7 +15,7 @@ use common::books::Snapshot;
 use common::runtime_dir::RuntimeDir;
 use nix::sys::statvfs::statvfs;
 use sockets::inherited;
-use sockets::peer::Peer;
+use sockets::peer::{Peer, Standing};
 use sockets::ring::RingFile;
 use tempfile::TempDir;
 
@@ -24,7 +24,7 @@ use crate::proc::Proc;
 use crate::process::Process;
 use crate::reader::Reader;
 use crate::recorder::Recorder;
-use crate::wait::wait_for;
+use crate::wait::{wait_for, wait_until};
 
 /// Receive buffer of the UDP sockets that a sandbox holds, as leela-udp.socket asks for.
 const RECEIVE_BUFFER_BYTES: usize = 64 << 20;
@@ -87,7 +87,7 @@ impl Sandbox {
     pub fn hold(&mut self, process: &str) {
         let run = self.run().clone();
         let held: Vec<OwnedFd> = match process {
-            "udp" | "collectd" => return self.hold_udp(process, &[(Ipv4Addr::LOCALHOST, 0).into()], 1),
+            "udp" | "collectd" | "statsd" => return self.hold_udp(process, &[(Ipv4Addr::LOCALHOST, 0).into()], 1),
             "http" => return self.hold_tcp(process, &[(Ipv4Addr::LOCALHOST, 0).into()]),
             "timeline" => vec![
                 bind_datagram(&run.timeline_databus()).into(),
@@ -277,6 +277,15 @@ impl Sandbox {
         self.peers("timeline").into_iter().find(|(peer, _)| peer.path == path)
     }
 
+    /// Waits until the timeline sends its events to this socket.
+    #[track_caller]
+    pub fn wait_peer(&self, socket: &Path) {
+        wait_until(&format!("{} is a peer", socket.display()), || {
+            let peers = self.peers("timeline");
+            peers.iter().any(|(peer, _)| peer.path == socket && peer.standing == Standing::Active)
+        });
+    }
+
     /// A consumer of the timeline's events; returns when the timeline has taken it.
     pub fn recorder(&self, name: &str) -> Recorder {
         self.recorder_that(name, "")
@@ -286,7 +295,7 @@ impl Sandbox {
     pub fn recorder_that(&self, name: &str, words: &str) -> Recorder {
         let recorder = Recorder::start(self.home.clone(), name, words);
         wait_for("the recorder is a peer", || {
-            self.peer(name).filter(|(peer, _)| peer.standing == sockets::peer::Standing::Active)
+            self.peer(name).filter(|(peer, _)| peer.standing == Standing::Active)
         });
         recorder
     }

@@ -7,7 +7,7 @@ use std::process::Command;
 use common::time::Time;
 use tests::{Databus, Sandbox, alone, wait_until};
 
-use super::{ALWAYS, wait_peer, which};
+use super::{ALWAYS, which};
 
 /// A small file system of its own, taken away in the end.
 struct Tmpfs(PathBuf);
@@ -43,7 +43,7 @@ fn fill(config: &str, lost: &str) {
     let Some(_tmpfs) = Tmpfs::mount(&state, 24) else { return };
     let _timeline = sandbox.start_timeline("");
     let storage = sandbox.start_held("storage", config);
-    wait_peer(&sandbox);
+    sandbox.wait_peer(&sandbox.run().storage_databus());
     let live = sandbox.recorder("live");
     // Room for a little of it.
     let ballast = state.join("ballast");

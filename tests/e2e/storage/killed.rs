@@ -6,7 +6,7 @@ use common::time::Time;
 use common::wire::DATAGRAM_BYTES_MAX;
 use tests::{Databus, Sandbox, alone, wait_until};
 
-use super::{ALWAYS, wait_peer, which};
+use super::{ALWAYS, which};
 
 const RATE: u64 = 100_000;
 const EVERY: Duration = Duration::from_secs(2);
@@ -24,7 +24,7 @@ fn storage_is_killed_every_2_seconds_under_100_000_events_a_second() {
     // Sealing has its share of the kills.
     let config = "head_max = \"4MiB\"\nseal_after = \"3s\"\nmin_free = \"0B\"\n";
     let mut storage = sandbox.start_held("storage", config);
-    wait_peer(&sandbox);
+    sandbox.wait_peer(&sandbox.run().storage_databus());
     let records = RATE * (u64::from(KILLS) * EVERY.as_secs() + 2);
     let begin = Time::now().plus_ns(-3_600_000_000_000);
     let load = Databus { rate: RATE, records, packed: PACKED };
