@@ -119,7 +119,7 @@ fn write_metrics(bencher: Bencher<'_, '_>) {
     bencher.counter(ItemsCount::new(KEYS)).bench_local(|| {
         out.clear();
         for key in black_box(&keys) {
-            text::write_metric(&mut out, &Metric { key: key.as_bytes(), time, kind, value });
+            text::write_metric(&mut out, &Metric::new(key.as_bytes(), time, kind, value));
         }
         out.len()
     });

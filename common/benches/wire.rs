@@ -23,12 +23,8 @@ fn keys() -> Vec<Box<[u8]>> {
 }
 
 fn metrics(keys: &[Box<[u8]>]) -> Vec<Metric<'_>> {
-    let metric = |(number, key)| Metric {
-        key,
-        time: Time::from_secs(1_350_332_001),
-        kind: Kind::Gauge,
-        value: Value::U64(number),
-    };
+    let metric =
+        |(number, key)| Metric::new(key, Time::from_secs(1_350_332_001), Kind::Gauge, Value::U64(number));
     (0..).zip(keys.iter().map(|key| &key[..])).map(metric).collect()
 }
 
@@ -36,7 +32,7 @@ fn datagram(content: Content, metrics: &[Metric<'_>]) -> Vec<u8> {
     let mut batch = Batch::new(content);
     for Metric { key, time, value, .. } in metrics {
         let written = match content {
-            Content::Metrics => batch.metric(&Metric { key, time: *time, kind: Kind::Gauge, value: *value }),
+            Content::Metrics => batch.metric(&Metric::new(key, *time, Kind::Gauge, *value)),
             _ => batch.event(&Event { key, time: *time, value: value.as_f64() }),
         };
         written.expect("so many fit");

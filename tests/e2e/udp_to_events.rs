@@ -120,7 +120,7 @@ fn a_bad_neighbour_costs_only_itself() {
         ("gauge 1|a 1 x;gauge 1|b 1 1;", vec!["b"], vec!["time"]),
         ("gauge 2|;a 1 1;gauge 1|b 1 1;gauge 1|c 1 1", vec!["b"], vec!["bad_key", "unfinished"]),
         ("a: 1 1\nb: x\nc: 1 2 3\nd: 1 1", vec!["a", "d"], vec!["value", "line"]),
-        ("sample 1|a 1 1;gauge 1|b 1 1;", vec!["b"], vec!["unknown_kind"]),
+        ("sample 1|a 1 @x 1;member 1|c 0| 1;gauge 1|b 1 1;", vec!["b"], vec!["weight", "member"]),
         ("\u{0}\u{1}\u{2}", vec![], vec!["unknown_kind"]),
     ] {
         let before = sandbox.books("udp");

@@ -35,7 +35,7 @@ impl Packet {
             Kind::Gauge => (1, bits.to_le_bytes()),
             Kind::Derive => (2, bits.to_be_bytes()),
             Kind::Absolute => (3, bits.to_be_bytes()),
-            Kind::Adjust => panic!("collectd has no adjust"),
+            Kind::Adjust | Kind::Count | Kind::Sample | Kind::Member => panic!("collectd has no {kind:?}"),
         };
         packet.part(VALUES, &[&[0, 1, code], &value[..]].concat());
         packet

@@ -131,8 +131,7 @@ impl Databus {
         Running::start(self.rate, self.records, self.packed, move |first, count| {
             for number in first..first + count {
                 let (time, key) = (time_of(number), format!("load.k{:07}", number % KEYS));
-                let metric =
-                    Metric { key: key.as_bytes(), time, kind: Kind::Gauge, value: Value::U64(number) };
+                let metric = Metric::new(key.as_bytes(), time, Kind::Gauge, Value::U64(number));
                 batch.metric(&metric).expect("so many fit");
             }
             socket.send(batch.seal(source, first)).expect("the sandbox holds the socket at the other end");

@@ -254,7 +254,7 @@ impl<'r, F: FnMut(Result<Output<'_>, Refused>)> Reading<'r, F> {
                     self.given = true;
                     self.remarks.untyped += u64::from(untyped);
                     self.remarks.rewritten += u64::from(rewritten);
-                    (self.each)(Ok(Output::Metric(Metric { key, time, kind, value })));
+                    (self.each)(Ok(Output::Metric(Metric::new(key, time, kind, value))));
                     continue;
                 }
             };

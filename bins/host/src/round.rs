@@ -67,7 +67,7 @@ impl<'a> Round<'a> {
             Ok(key) => {
                 self.books.counters.accepted += 1;
                 self.books.counters.passed += 1;
-                (self.take)(&Metric { key: key.as_bytes(), time: self.time, kind, value });
+                (self.take)(&Metric::new(key.as_bytes(), self.time, kind, value));
                 return;
             }
             Err(_) => Reason::BadKey,

@@ -53,7 +53,7 @@ fn timeline() -> Timeline {
 fn round(timeline: &mut Timeline, keys: &[u8], now: Time, value: u64) -> f64 {
     let mut total = 0.0;
     for batch in keys.chunks(32 * KEY_BYTES) {
-        let mut records = [Metric { key: b"", time: now, kind: Kind::Gauge, value: Value::U64(value) }; 32];
+        let mut records = [Metric::new(b"", now, Kind::Gauge, Value::U64(value)); 32];
         let mut count = 0;
         for (record, key) in records.iter_mut().zip(batch.chunks_exact(KEY_BYTES)) {
             record.key = key;
@@ -121,7 +121,7 @@ fn longest_calls() {
     tick_until(&mut timeline, "idle series, a tick", |counters| counters.expired == SERIES as u64);
     let mut timeline = self::timeline();
     for key in keys.chunks(KEY_BYTES) {
-        let record = Metric { key, time: now, kind: Kind::Absolute, value: Value::U64(1) };
+        let record = Metric::new(key, now, Kind::Absolute, Value::U64(1));
         timeline.apply(&[record], 1, now, Duration::ZERO, &mut |_: Event<'_>| {});
     }
     tick_until(&mut timeline, "windows, a tick", |counters| counters.timer_events == SERIES as u64);

@@ -125,6 +125,9 @@ impl Clock {
         if !metric.value.is_finite() {
             return Err(Reason::NotFinite);
         }
+        if metric.kind.is_weighted() || metric.kind == common::metric::Kind::Member {
+            return Err(Reason::KindConflict);
+        }
         if metric.time > self.latest {
             return Err(Reason::Future);
         }

@@ -84,6 +84,7 @@ impl State {
             Kind::Counter => State::Counter(Base::NEW),
             Kind::Derive => State::Derive(Base::NEW),
             Kind::Absolute => State::Absolute(Window::NONE),
+            Kind::Count | Kind::Sample | Kind::Member => State::Free,
         }
     }
 }

@@ -374,12 +374,11 @@ impl timeline::Output for Outlet<'_> {
 }
 
 /// Fills the places of a batch that no record has taken.
-const NOTHING: Metric<'static> =
-    Metric { key: b"", time: Time::from_ns(0), kind: Kind::Gauge, value: Value::U64(0) };
+const NOTHING: Metric<'static> = Metric::new(b"", Time::from_ns(0), Kind::Gauge, Value::U64(0));
 
 fn unreadable(error: RecordError) -> DatagramRefusal {
     match error {
-        RecordError::Length => DatagramRefusal::Record,
+        RecordError::Length | RecordError::Weight => DatagramRefusal::Record,
         RecordError::Tag(_) => DatagramRefusal::UnknownKind,
     }
 }

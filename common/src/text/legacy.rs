@@ -27,7 +27,7 @@ pub fn lines(datagram: &[u8], now: Time, mut each: impl FnMut(Result<Metric<'_>,
         let name = lower_cased(&text[..colon], &mut room);
         match (key::parse(name), reading(text, colon + 2, now)) {
             (Ok(key), Ok((value, time))) => {
-                each(Ok(Metric { key: key.as_bytes(), time, kind: Kind::Gauge, value }));
+                each(Ok(Metric::new(key.as_bytes(), time, Kind::Gauge, value)));
             }
             (Err(_), _) => each(Err(Refused { reason: Reason::BadKey, offset: 0, text })),
             (_, Err((reason, offset))) => each(Err(Refused { reason, offset, text })),

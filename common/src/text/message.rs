@@ -3,6 +3,8 @@
 //! ```text
 //! metric = kind SP str WS val [WS time] ";"
 //! kind   = "gauge" / "counter" / "derive" / "absolute" / "adjust"
+//! many   = ("count" / "sample") SP str WS val [WS "@" weight] [WS time] ";"    ; it stands for so many
+//! member = "member" SP str WS str [WS time] ";"         ; the second str is an element of a set
 //! event  = "event" SP str WS val [WS time] ";"
 //! note   = "data" SP str WS str [WS time] ";"           ; the second str is JSON
 //! str    = 1*DIGIT "|" n*OCTET                          ; n is the number before the bar, it counts octets
@@ -19,7 +21,7 @@ use std::ops::Range;
 use super::number;
 use super::refused::{Reason, Refused};
 use crate::key::{self, KeyError};
-use crate::metric::{Event, Kind, Metric, Note};
+use crate::metric::{Event, Kind, MEMBER_BYTES_MAX, Metric, Note, Weight};
 use crate::time::Time;
 use crate::value::Value;
 
@@ -55,7 +57,7 @@ pub fn metrics(datagram: &[u8], now: Time, mut each: impl FnMut(Result<Metric<'_
 /// them, since `data in: 5` is a line of the legacy form.
 pub(super) fn begins(text: &[u8]) -> bool {
     match word(text) {
-        Some((Word::Metric(kind), _)) if kind != Kind::Adjust => true,
+        Some((Word::Metric(Kind::Gauge | Kind::Counter | Kind::Derive | Kind::Absolute), _)) => true,
         Some((_, end)) => {
             let (_, stop) = number::digits(text, end, 0);
             stop > end && text.get(stop) == Some(&b'|')
@@ -69,8 +71,7 @@ enum Word {
     Metric(Kind),
     Event,
     Note,
-    /// `count`, `sample`, `member`: their values have forms of their own, which are not read yet.
-    Later,
+    Member,
 }
 
 /// A message as it stands in the text, its key not yet checked.
@@ -86,6 +87,8 @@ struct Frame<'a> {
 #[derive(Clone, Copy)]
 enum Body<'a> {
     Metric(Kind, Value),
+    Weighted(Kind, Value, Weight),
+    Member(&'a [u8]),
     Event(f64),
     Note(&'a [u8]),
 }
@@ -143,9 +146,6 @@ fn frame(text: &[u8], now: Time) -> Result<Frame<'_>, Fault> {
     let Some((word, word_end)) = word(text) else {
         return Err(Fault::at(Reason::UnknownKind, 0));
     };
-    if word == Word::Later {
-        return Err(Fault::at(Reason::UnknownKind, 0));
-    }
     let (key_at, key_end) = counted(text, word_end)?;
     if !text.get(key_end).copied().is_some_and(is_blank) {
         return Err(Fault::at(Reason::Length, word_end));
@@ -156,15 +156,20 @@ fn frame(text: &[u8], now: Time) -> Result<Frame<'_>, Fault> {
             let (json_at, json_end) = counted(text, body_at)?;
             (Body::Note(&text[json_at..json_end]), json_end)
         }
+        Word::Member => {
+            let (member_at, member_end) = counted(text, body_at)?;
+            (Body::Member(&text[member_at..member_end]), member_end)
+        }
         _ => {
             let Some((value, bytes)) = number::value(&text[body_at..]) else {
                 return Err(Fault::at(Reason::Value, body_at));
             };
-            let body = match word {
-                Word::Metric(kind) => Body::Metric(kind, value),
-                _ => Body::Event(value.as_f64()),
-            };
-            (body, body_at + bytes)
+            let end = body_at + bytes;
+            match word {
+                Word::Metric(kind) if kind.is_weighted() => weighted(text, kind, value, end)?,
+                Word::Metric(kind) => (Body::Metric(kind, value), end),
+                _ => (Body::Event(value.as_f64()), end),
+            }
         }
     };
     let (time, time_end) = match text.get(body_end) {
@@ -181,7 +186,9 @@ fn frame(text: &[u8], now: Time) -> Result<Frame<'_>, Fault> {
         Some(b';') => {}
         None | Some(b'\n' | b'\r') => return Err(Fault::at(Reason::Unfinished, time_end)),
         Some(_) if time_end > body_end => return Err(Fault::at(Reason::Time, time_end)),
-        Some(_) if word == Word::Note => return Err(Fault::at(Reason::Length, time_end)),
+        Some(_) if matches!(word, Word::Note | Word::Member) => {
+            return Err(Fault::at(Reason::Length, time_end));
+        }
         Some(_) => return Err(Fault::at(Reason::Value, time_end)),
     }
     let end = time_end + 1;
@@ -191,12 +198,32 @@ fn frame(text: &[u8], now: Time) -> Result<Frame<'_>, Fault> {
     }
 }
 
+/// A count or a sample whose value ends at `end`, and where its weight ends, if it has one.
+fn weighted(text: &[u8], kind: Kind, value: Value, end: usize) -> Result<(Body<'_>, usize), Fault> {
+    let at = end + 2;
+    match text.get(end..at) {
+        Some([blank, b'@']) if is_blank(*blank) => {
+            let (weight, bytes) = number::weight(&text[at..]).ok_or(Fault::at(Reason::Weight, at))?;
+            match text.get(at + bytes) {
+                Some(&byte) if byte != b';' && !is_blank(byte) => Err(Fault::at(Reason::Weight, at + bytes)),
+                _ => Ok((Body::Weighted(kind, value, weight), at + bytes)),
+            }
+        }
+        _ => Ok((Body::Metric(kind, value), end)),
+    }
+}
+
 impl Body<'_> {
     /// What is wrong with a message of the right form.
     #[inline]
     fn fault(&self) -> Option<Reason> {
         match *self {
-            Body::Metric(_, value) => (!value.is_finite()).then_some(Reason::NotFinite),
+            Body::Metric(_, value) | Body::Weighted(_, value, _) => {
+                (!value.is_finite()).then_some(Reason::NotFinite)
+            }
+            Body::Member(member) => {
+                (!(1..=MEMBER_BYTES_MAX).contains(&member.len())).then_some(Reason::Member)
+            }
             Body::Event(_) => None,
             Body::Note(json) if json.len() > Note::JSON_BYTES_MAX => Some(Reason::Json),
             Body::Note(json) => std::str::from_utf8(json).is_err().then_some(Reason::Json),
@@ -210,7 +237,11 @@ impl Frame<'_> {
     fn message<'m>(&'m self, key: &'m [u8]) -> Message<'m> {
         let time = self.time;
         match self.body {
-            Body::Metric(kind, value) => Message::Metric(Metric { key, time, kind, value }),
+            Body::Metric(kind, value) => Message::Metric(Metric::new(key, time, kind, value)),
+            Body::Weighted(kind, value, weight) => {
+                Message::Metric(Metric::new(key, time, kind, value).weighted(weight))
+            }
+            Body::Member(member) => Message::Metric(Metric::of_member(key, time, member)),
             Body::Event(value) => Message::Event(Event { key, time, value }),
             Body::Note(json) => Message::Note(Note { key, time, json }),
         }
@@ -253,15 +284,15 @@ pub(super) fn is_plain(key: &[u8]) -> bool {
 fn word(text: &[u8]) -> Option<(Word, usize)> {
     let (word, spelt): (Word, &[u8]) = match text {
         [b'g', ..] => (Word::Metric(Kind::Gauge), b"gauge "),
-        [b'c', _, _, _, _, b' ', ..] => (Word::Later, b"count "),
+        [b'c', _, _, _, _, b' ', ..] => (Word::Metric(Kind::Count), b"count "),
         [b'c', ..] => (Word::Metric(Kind::Counter), b"counter "),
         [b'd', b'e', ..] => (Word::Metric(Kind::Derive), b"derive "),
         [b'd', ..] => (Word::Note, b"data "),
         [b'a', b'b', ..] => (Word::Metric(Kind::Absolute), b"absolute "),
         [b'a', ..] => (Word::Metric(Kind::Adjust), b"adjust "),
         [b'e', ..] => (Word::Event, b"event "),
-        [b's', ..] => (Word::Later, b"sample "),
-        [b'm', ..] => (Word::Later, b"member "),
+        [b's', ..] => (Word::Metric(Kind::Sample), b"sample "),
+        [b'm', ..] => (Word::Member, b"member "),
         _ => return None,
     };
     text.starts_with(spelt).then_some((word, spelt.len()))

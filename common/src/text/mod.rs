@@ -18,7 +18,9 @@ mod tests;
 pub use legacy::lines;
 pub use message::{Message, messages, metrics};
 pub use refused::{Reason, Refused};
-pub use write::{write_event, write_f64, write_metric, write_note, write_time, write_u64, write_value};
+pub use write::{
+    write_event, write_f64, write_metric, write_note, write_time, write_u64, write_value, write_weight,
+};
 
 use crate::metric::Metric;
 use crate::time::Time;

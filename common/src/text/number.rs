@@ -4,10 +4,12 @@
 //! val    = "nan" / "inf" / "-" val / number
 //! number = ["+"/"-"] 1*DIGIT ["." 1*DIGIT] [("e"/"E") ["+"/"-"] 1*DIGIT]
 //! time   = ["-"] 1*DIGIT ["." 1*DIGIT]
+//! weight = 1*DIGIT ["." 1*DIGIT]                        ; over 0
 //! ```
 //!
 //! `.5` and `5.` are no numbers. The words are taken in any case, and `infinity` beside `inf`.
 
+use crate::metric::Weight;
 use crate::time::{SECOND_NS, Time};
 use crate::value::Value;
 
@@ -60,6 +62,15 @@ pub fn time(text: &[u8]) -> Option<(Time, usize)> {
     let ns = seconds.checked_mul(SECOND_NS as u64)?.checked_add(fraction_ns)?;
     let ns = if negative { 0_i64.checked_sub_unsigned(ns)? } else { i64::try_from(ns).ok()? };
     Some((Time::from_ns(ns), end))
+}
+
+/// The weight `text` begins with, and how many bytes it takes; `None` when it begins with none. Digits past the ninth
+/// of the fraction are cut.
+pub fn weight(text: &[u8]) -> Option<(Weight, usize)> {
+    // A billionth of a weight is as a nanosecond of a time.
+    let (time, end) = time(text)?;
+    let billionths = u64::try_from(time.ns()).ok().filter(|_| text[0] != b'-')?;
+    Some((Weight::of_billionths(billionths)?, end))
 }
 
 /// The run of digits from `at` on, added to `sum` (which wraps past 19 digits in all), and where it ends.

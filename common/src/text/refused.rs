@@ -29,6 +29,10 @@ pub enum Reason {
     Value,
     /// A value that is NaN or infinite.
     NotFinite,
+    /// What stands behind the `@` is no weight.
+    Weight,
+    /// An element of a set that is empty, or too long: see [`crate::metric::MEMBER_BYTES_MAX`].
+    Member,
     /// No time where the time stands, or one that does not fit.
     Time,
     /// All is there but the `;`.
@@ -57,12 +61,14 @@ impl Label for Reason {
 
 impl Reason {
     /// Every reason, in the order of the enum: `reason as usize` is its index.
-    pub const ALL: [Reason; 9] = [
+    pub const ALL: [Reason; 11] = [
         Reason::UnknownKind,
         Reason::Length,
         Reason::BadKey,
         Reason::Value,
         Reason::NotFinite,
+        Reason::Weight,
+        Reason::Member,
         Reason::Time,
         Reason::Unfinished,
         Reason::Json,
@@ -77,6 +83,8 @@ impl Reason {
             Reason::BadKey => "bad_key",
             Reason::Value => "value",
             Reason::NotFinite => "not_finite",
+            Reason::Weight => "weight",
+            Reason::Member => "member",
             Reason::Time => "time",
             Reason::Unfinished => "unfinished",
             Reason::Json => "json",
@@ -88,7 +96,8 @@ impl Reason {
     pub const fn way_out(self) -> &'static str {
         match self {
             Reason::UnknownKind => {
-                "a message begins with gauge, counter, derive, absolute or adjust and a blank: gauge 3|foo 0.5;"
+                "a message begins with gauge, counter, derive, absolute, adjust, count, sample or member and a \
+                 blank: gauge 3|foo 0.5;"
             }
             Reason::Length => {
                 "before the key stand its length in bytes and a |, after it one blank: gauge 3|foo 0.5;"
@@ -100,6 +109,10 @@ impl Reason {
                 "a value is a number like 3, -0.5 or 1.5e-7, with digits on both sides of the point"
             }
             Reason::NotFinite => "a metric is a finite number; leave out what is not known",
+            Reason::Weight => {
+                "a weight is how many readings one stands for, over 0 and under 9.2e9: sample 3|lat 5 @2.5;"
+            }
+            Reason::Member => "an element of a set has 1 to 1,024 bytes: member 4|user 3|bob;",
             Reason::Time => {
                 "a time is in seconds since 1970, like 1350332001.5; without it the clock here is taken"
             }

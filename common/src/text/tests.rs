@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::key;
-use crate::metric::{Event, Kind, Note};
+use crate::metric::{Event, Kind, Note, Weight};
 use crate::value::Value;
 
 const NOW: Time = Time::from_secs(1_000_000_000);
@@ -77,6 +77,19 @@ fn a_message_is_read_whatever_it_leaves_out() {
         ("gauge 3|a b 1 1;", "gauge 3|a b 1 1.0;"),
         ("gauge 7|größe 1 1;", "gauge 7|größe 1 1.0;"),
         ("gauge 3|a|b 1 1;", "gauge 3|a|b 1 1.0;"),
+        ("count 1|c 1;", "count 1|c 1 1000000000.0;"),
+        ("count 1|c -0.4 1;", "count 1|c -0.4 1.0;"),
+        ("count 1|c 5 @10 1;", "count 1|c 5 @10 1.0;"),
+        ("count 1|c 5 @0.5;", "count 1|c 5 @0.5 1000000000.0;"),
+        ("count 1|c 5 @1 1;", "count 1|c 5 1.0;"),
+        ("sample 3|lat 5 1;", "sample 3|lat 5 1.0;"),
+        ("sample 3|lat 5 @3.333333333 1;", "sample 3|lat 5 @3.333333333 1.0;"),
+        ("sample 3|lat 5 @3.3333333339 1;", "sample 3|lat 5 @3.333333333 1.0;"),
+        ("sample 3|lat\t5\t@2\t1;", "sample 3|lat 5 @2 1.0;"),
+        ("sample 3|lat 5 @9223372036 1;", "sample 3|lat 5 @9223372036 1.0;"),
+        ("member 4|user 3|bob 1;", "member 4|user 3|bob 1.0;"),
+        ("member 4|user 9|a;gauge 1 1;", "member 4|user 9|a;gauge 1 1.0;"),
+        ("member 4|user 1|\u{0};", "member 4|user 1|\u{0} 1000000000.0;"),
     ] {
         assert_eq!(all(text.as_bytes()), [want], "{text:?}");
     }
@@ -90,9 +103,23 @@ fn what_is_no_message_is_refused_by_name() {
         ("gauge3|foo 1 1;", "unknown_kind at 0"),
         ("Gauge 3|foo 1 1;", "unknown_kind at 0"),
         ("gague 3|foo 1 1;", "unknown_kind at 0"),
-        ("sample 3|lat 5 1;", "unknown_kind at 0"),
-        ("count 3|lat 5 @0.1 1;", "unknown_kind at 0"),
-        ("member 4|user 3|bob 1;", "unknown_kind at 0"),
+        ("sample 3|lat nan 1;", "not_finite at 13"),
+        ("sample 3|lat 5 @0 1;", "weight at 16"),
+        ("sample 3|lat 5 @-1 1;", "weight at 16"),
+        ("sample 3|lat 5 @-0 1;", "weight at 16"),
+        ("sample 3|lat 5 @x 1;", "weight at 16"),
+        ("sample 3|lat 5 @ 1;", "weight at 16"),
+        ("sample 3|lat 5 @1e3 1;", "weight at 17"),
+        ("sample 3|lat 5 @9223372037 1;", "weight at 16"),
+        ("sample 3|lat 5@2 1;", "value at 14"),
+        ("count 3|lat 5  @2 1;", "time at 14"),
+        ("gauge 3|lat 5 @2 1;", "time at 14"),
+        ("count 3|lat 5 @2", "unfinished at 16"),
+        ("member 4|user bob 1;", "length at 14"),
+        ("member 4|user 4|bob 1;", "length at 20"),
+        ("member 4|user 3|bobby 1;", "length at 19"),
+        ("member 4|user 0| 1;", "member at 14"),
+        ("member 4|user 3|bob @2 1;", "time at 20"),
         (";", "unknown_kind at 0"),
         ("\0\0\0", "unknown_kind at 0"),
         ("gauge ", "unknown_kind at 0"), // the blank at the end is cut
@@ -193,7 +220,8 @@ fn a_bad_message_costs_only_itself() {
         ("gauge 1|a 1\ngauge 1|b 2 2;", &["unfinished at 11: gauge 1|a 1", "gauge 1|b 2 2.0;"]),
         ("gauge 1|a 1\r\ngauge 1|b 2 2;", &["unfinished at 11: gauge 1|a 1\r", "gauge 1|b 2 2.0;"]),
         ("gauge 1|a 1 1\ngauge 1|b 2 2;", &["unfinished at 13: gauge 1|a 1 1", "gauge 1|b 2 2.0;"]),
-        ("sample 1|a 1 @0.5;gauge 1|b 2 2;", &["unknown_kind at 0: sample 1|a 1 @0.5;", "gauge 1|b 2 2.0;"]),
+        ("sample 1|a 1 @x;gauge 1|b 2 2;", &["weight at 14: sample 1|a 1 @x;", "gauge 1|b 2 2.0;"]),
+        ("member 1|a 9|bob;gauge 1|b 2 2;", &["length at 7: member 1|a 9|bob;", "gauge 1|b 2 2.0;"]),
         ("", &[]),
         ("\r\n \n", &[]),
     ] {
@@ -212,7 +240,9 @@ fn a_datagram_is_messages_or_lines() {
         ("count of oil: 1 1", &["gauge 12|count of oil 1 1.0;"]),
         ("data in: 5 1", &["gauge 7|data in 5 1.0;"]),
         ("adjust me: 5 1", &["gauge 9|adjust me 5 1.0;"]),
-        ("count 1|a 1 1;gauge 1|a 1 1;", &["unknown_kind at 0: count 1|a 1 1;", "gauge 1|a 1 1.0;"]),
+        ("count 1|a 1 1;gauge 1|a 1 1;", &["count 1|a 1 1.0;", "gauge 1|a 1 1.0;"]),
+        ("member 1|a 1|b 1;gauge 1|a 1 1;", &["member 1|a 1|b 1.0;", "gauge 1|a 1 1.0;"]),
+        ("sample of oil: 1 1", &["gauge 13|sample of oil 1 1.0;"]),
         ("event 1|a 1 1;gauge 1|a 1 1;", &["unknown_kind at 0: event 1|a 1 1;", "gauge 1|a 1 1.0;"]),
         ("data 1|a 8|{\"b\": 1} 1;", &["unknown_kind at 0: data 1|a 8|{\"b\": 1} 1;"]),
         ("gague 1|a 1 1;gauge 1|a 1 1;", &["unknown_kind at 0: gague 1|a 1 1;", "gauge 1|a 1 1.0;"]),
@@ -253,13 +283,14 @@ fn any_value() -> impl Strategy<Value = Value> {
 }
 
 fn any_kind() -> impl Strategy<Value = Kind> {
-    proptest::sample::select(&Kind::ALL[..])
+    proptest::sample::select(&Kind::NUMBERS[..])
 }
 
 /// Datagrams that are nearly text.
 fn nearly_text() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
-        "(gauge|counter|event|data|sample) ([0-9]{1,2}\\|)?[a-c;= ]{0,9} -?[0-9.nae]{0,4}( [0-9.]{0,4})?;?",
+        "(gauge|counter|event|data|sample) ([0-9]{1,2}\\|)?[a-c;= ]{0,9} -?[0-9.nae]{0,4}( @?[0-9.]{0,4}){0,2};?",
+        "member 1\\|a [0-9]{0,2}\\|[a-c;]{0,4}( [0-9.]{0,4})?;?",
         "[\r\n; ]{1,2}",
         "[a-z]{1,3}: [0-9.]{1,3}",
         "gauge 1\\|a 1 1;",
@@ -272,19 +303,29 @@ proptest! {
     #[test]
     fn reading_undoes_writing(
         key in any_key(), ns: i64, kind in any_kind(), value in any_value(), point: f64, json in "\\PC{0,40}",
+        billionths in 1..i64::MAX as u64, whole: bool, member in proptest::collection::vec(any::<u8>(), 1..40),
     ) {
         let (key, time) = (key.as_bytes(), Time::from_ns(ns));
-        let (metric, event) = (Metric { key, time, kind, value }, Event { key, time, value: point });
+        let units = if whole { Weight::UNITS } else { 1 };
+        let weight = Weight::of_billionths((billionths / units * units).max(1)).expect("it is in range");
+        let weight = if kind.is_weighted() { weight } else { Weight::ONE };
+        let metric = Metric::new(key, time, kind, value).weighted(weight);
+        let event = Event { key, time, value: point };
         let note = Note { key, time, json: json.as_bytes() };
         let mut text = Vec::new();
         write_metric(&mut text, &metric);
+        write_metric(&mut text, &Metric::of_member(key, time, &member));
         write_event(&mut text, &event);
         write_note(&mut text, &note);
         let mut read = 0;
         messages(&text, NOW, |message| {
             match message.expect("it was written by the writer") {
+                Message::Metric(found) if found.kind == Kind::Member => {
+                    assert_eq!(found, Metric::of_member(key, time, &member));
+                }
                 Message::Metric(found) => {
                     assert_eq!((found.key, found.time, found.kind), (key, time, kind));
+                    assert_eq!(found.weight, weight);
                     // An f64 that is an integer comes back as one: the value is the same, the tag is not.
                     assert_eq!(found.value.as_f64().to_bits(), value.as_f64().to_bits());
                     assert!(value.as_integer().is_none() || found.value.as_integer() == value.as_integer());
@@ -298,7 +339,7 @@ proptest! {
             }
             read += 1;
         });
-        prop_assert_eq!(read, 3);
+        prop_assert_eq!(read, 4);
     }
 
     #[test]
@@ -332,7 +373,7 @@ proptest! {
     fn a_good_message_between_junk_is_found(before: Vec<u8>, after: Vec<u8>, key in any_key()) {
         let mut text = before;
         text.extend_from_slice(b";\n");
-        write_metric(&mut text, &Metric { key: key.as_bytes(), time: NOW, kind: Kind::Gauge, value: Value::U64(7) });
+        write_metric(&mut text, &Metric::new(key.as_bytes(), NOW, Kind::Gauge, Value::U64(7)));
         text.push(b'\n');
         text.extend_from_slice(&after);
         let mut found = 0;

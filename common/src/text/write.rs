@@ -2,20 +2,28 @@
 
 use std::io::Write as _;
 
-use crate::metric::{Event, Metric, Note};
+use crate::metric::{Event, Kind, Metric, Note, Weight};
 use crate::time::{SECOND_NS, Time};
 use crate::value::{Shortest, Value};
 
 /// 2^53: from here on no f64 has a fraction.
 const EXACT_INTEGER_MAX: f64 = 9_007_199_254_740_992.0;
 
-/// `gauge 6|foobar 0.75 1350332001.0;`
+/// `gauge 6|foobar 0.75 1350332001.0;`, `sample 3|lat 5 @10 1350332001.0;`, `member 4|user 3|bob 1350332001.0;`
 pub fn write_metric(out: &mut Vec<u8>, metric: &Metric<'_>) {
-    let Metric { key, time, kind, value } = *metric;
+    let Metric { key, time, kind, value, weight, member } = *metric;
     out.extend_from_slice(kind.word().as_bytes());
     write_counted(out, key);
-    out.push(b' ');
-    write_value(out, value);
+    if kind == Kind::Member {
+        write_counted(out, member);
+    } else {
+        out.push(b' ');
+        write_value(out, value);
+        if weight != Weight::ONE && kind.is_weighted() {
+            out.extend_from_slice(b" @");
+            write_weight(out, weight);
+        }
+    }
     out.push(b' ');
     write_time(out, time);
     out.push(b';');
@@ -109,6 +117,15 @@ fn binary_places(value: f64) -> i32 {
     1075 - exponent as i32 - mantissa.trailing_zeros() as i32
 }
 
+/// As [`Weight`]'s Display.
+pub fn write_weight(out: &mut Vec<u8>, weight: Weight) {
+    let billionths = weight.billionths();
+    write_u64(out, billionths / Weight::UNITS);
+    if !billionths.is_multiple_of(Weight::UNITS) {
+        write_fraction(out, billionths % Weight::UNITS, 9);
+    }
+}
+
 /// As [`Time`]'s Display.
 pub fn write_time(out: &mut Vec<u8>, time: Time) {
     if time.ns() < 0 {
@@ -166,10 +183,14 @@ mod tests {
 
     #[test]
     fn messages_have_one_form() {
-        use crate::metric::Kind;
         let (key, time) = (&b"foobar"[..], Time::from_secs(1_350_332_001));
-        let metric = Metric { key, time, kind: Kind::Adjust, value: Value::I64(-3) };
+        let metric = Metric::new(key, time, Kind::Adjust, Value::I64(-3));
         assert_eq!(written(|out| write_metric(out, &metric)), "adjust 6|foobar -3 1350332001.0;");
+        let sample =
+            Metric::new(key, time, Kind::Sample, Value::U64(3)).weighted(Weight::of_rate(0.4).unwrap());
+        assert_eq!(written(|out| write_metric(out, &sample)), "sample 6|foobar 3 @2.5 1350332001.0;");
+        let member = Metric::of_member(key, time, b"bob");
+        assert_eq!(written(|out| write_metric(out, &member)), "member 6|foobar 3|bob 1350332001.0;");
         let event = Event { key, time: time.plus_ns(500_000_000), value: 0.75 };
         assert_eq!(written(|out| write_event(out, &event)), "event 6|foobar 0.75 1350332001.5;");
         let note = Note { key, time, json: br#"{"one": 1}"# };
@@ -245,6 +266,13 @@ mod tests {
         fn any_time_is_written_as_it_is_displayed(ns: i64, zeros in 0..12_u32) {
             let time = Time::from_ns(ns / 10_i64.pow(zeros) * 10_i64.pow(zeros));
             prop_assert_eq!(written(|out| write_time(out, time)), time.to_string());
+        }
+
+        #[test]
+        fn any_weight_is_written_as_it_is_displayed(billionths in 1..i64::MAX as u64, zeros in 0..12_u32) {
+            let billionths = (billionths / 10_u64.pow(zeros) * 10_u64.pow(zeros)).max(1);
+            let weight = Weight::of_billionths(billionths).unwrap();
+            prop_assert_eq!(written(|out| write_weight(out, weight)), weight.to_string());
         }
 
         #[test]

@@ -1,8 +1,8 @@
 //! A datagram in the making.
 
-use super::{Content, DATAGRAM_BYTES_MAX, Extent, HEADER_BYTES, Header, Word};
+use super::{Content, DATAGRAM_BYTES_MAX, Extent, HEADER_BYTES, Header, WEIGHTED, Word};
 use crate::key::KEY_BYTES_MAX;
-use crate::metric::{Event, Metric, Note, State};
+use crate::metric::{Event, Kind, MEMBER_BYTES_MAX, Metric, Note, State, Weight};
 use crate::time::Time;
 use crate::value::Value;
 
@@ -23,6 +23,10 @@ pub struct Full;
 
 /// Bytes of a metric's record before its key.
 const METRIC_BYTES: usize = 2 + 1 + 8 + 8;
+/// Bytes of its weight, where it is not 1.
+const WEIGHT_BYTES: usize = 8;
+/// Bytes of a member's record before its key.
+const MEMBER_BYTES: usize = 2 + 1 + 8 + 2;
 /// Bytes of an event's record before its key.
 const EVENT_BYTES: usize = 2 + 8 + 8;
 /// Bytes of a note's record before its key.
@@ -38,6 +42,7 @@ const EXTENT_BYTES: usize = 2 + 8 + 8 + 8;
 const WORD_BYTES: usize = 2 + 8;
 
 // Any one record fits into an empty datagram.
+const _: () = assert!(HEADER_BYTES + MEMBER_BYTES + KEY_BYTES_MAX + MEMBER_BYTES_MAX <= DATAGRAM_BYTES_MAX);
 const _: () = assert!(HEADER_BYTES + NOTE_BYTES + KEY_BYTES_MAX + Note::JSON_BYTES_MAX <= DATAGRAM_BYTES_MAX);
 const _: () = assert!(HEADER_BYTES + STATE_BYTES + KEY_BYTES_MAX + State::BYTES_MAX <= DATAGRAM_BYTES_MAX);
 
@@ -70,10 +75,13 @@ impl Batch {
         self.count = 0;
     }
 
-    /// Adds a metric. Its key is at most [`KEY_BYTES_MAX`] bytes.
+    /// Adds a metric. Its key is at most [`KEY_BYTES_MAX`] bytes, its member at most [`MEMBER_BYTES_MAX`].
     #[inline]
     pub fn metric(&mut self, metric: &Metric<'_>) -> Result<(), Full> {
         debug_assert_eq!(self.content, Content::Metrics);
+        if metric.kind == Kind::Member {
+            return self.member(metric);
+        }
         let (number, value) = match metric.value {
             Value::U64(value) => (1, value),
             Value::I64(value) => (2, value as u64),
@@ -84,7 +92,28 @@ impl Batch {
         head[2] = metric.kind as u8 | number << 4;
         head[3..11].copy_from_slice(&metric.time.ns().to_le_bytes());
         head[11..].copy_from_slice(&value.to_le_bytes());
+        if metric.weight != Weight::ONE && metric.kind.is_weighted() {
+            return self.weighted(head, metric);
+        }
         self.record([&head, metric.key, &[]])
+    }
+
+    /// A count or a sample that stands for more than itself, or less.
+    fn weighted(&mut self, mut head: [u8; METRIC_BYTES], metric: &Metric<'_>) -> Result<(), Full> {
+        let length = METRIC_BYTES - 2 + WEIGHT_BYTES + metric.key.len();
+        head[..2].copy_from_slice(&(length as u16).to_le_bytes());
+        head[2] |= WEIGHTED;
+        self.record([&head, &metric.weight.billionths().to_le_bytes(), metric.key])
+    }
+
+    fn member(&mut self, metric: &Metric<'_>) -> Result<(), Full> {
+        let mut head = [0; MEMBER_BYTES];
+        let length = MEMBER_BYTES - 2 + metric.key.len() + metric.member.len();
+        head[..2].copy_from_slice(&(length as u16).to_le_bytes());
+        head[2] = Kind::Member as u8 | 4 << 4;
+        head[3..11].copy_from_slice(&metric.time.ns().to_le_bytes());
+        head[11..].copy_from_slice(&(metric.key.len() as u16).to_le_bytes());
+        self.record([&head, metric.key, metric.member])
     }
 
     /// Adds an event. Its key is at most [`KEY_BYTES_MAX`] bytes.

@@ -11,6 +11,16 @@
 //! │ length   │ tag     │ time_ns  │ value    │ key             │  tag: kind in the low half byte, in the
 //! │ u16      │ u8      │ i64      │ 64 bits  │ the rest        │  high one 1 u64, 2 i64, 3 f64
 //! └──────────┴─────────┴──────────┴──────────┴─────────────────┘
+//! a count or a sample that does not stand for one: the tag's highest bit is set
+//! ┌──────────┬─────────┬──────────┬──────────┬────────────┬──────────┐  weight: billionths, 1 to 2^63 - 1
+//! │ length   │ tag     │ time_ns  │ value    │ weight     │ key      │
+//! │ u16      │ u8      │ i64      │ 64 bits  │ u64        │ the rest │
+//! └──────────┴─────────┴──────────┴──────────┴────────────┴──────────┘
+//! a member: the tag is 0x48
+//! ┌──────────┬─────────┬──────────┬────────────┬──────────┬──────────┐
+//! │ length   │ tag     │ time_ns  │ key_length │ key      │ member   │
+//! │ u16      │ u8      │ i64      │ u16        │          │ the rest │
+//! └──────────┴─────────┴──────────┴────────────┴──────────┴──────────┘
 //! content 2, events                            content 4, notes
 //! ┌──────────┬──────────┬──────────┬─────────┐ ┌──────────┬──────────┬────────────┬──────────┬──────┐
 //! │ length   │ time_ns  │ value    │ key     │ │ length   │ time_ns  │ key_length │ key      │ json │
@@ -35,8 +45,9 @@
 //! `length` counts the bytes behind it. `source` is drawn once by each sender and kept in its books; 0 is an
 //! unnumbered one-off. `first` is the number of the first record in the source's stream of that content, so
 //! that a receiver sees by subtraction what it did not get. Contents 1 to 4 travel from process to process
-//! ([`Content::TRAVELLING`]); 5 to 7 are answers of a query socket ([`crate::ask`]), from source 0. Metric kinds 6
-//! to 8 are kept free. Readers take version [`VERSION`] and the one before it; the first version has none.
+//! ([`Content::TRAVELLING`]); 5 to 7 are answers of a query socket ([`crate::ask`]), from source 0. A tag
+//! that a reader does not know costs its record alone, so that kinds join without another version: 6 to 8 did. Readers
+//! take version [`VERSION`] and the one before it; the first version has none.
 
 mod batch;
 mod found;
@@ -58,6 +69,9 @@ pub const VERSION: u8 = 1;
 pub const HEADER_BYTES: usize = 24;
 
 const MAGIC: [u8; 2] = *b"Le";
+
+/// The bit of a metric's tag that says a weight follows the value.
+const WEIGHTED: u8 = 0x80;
 
 /// What the records of a datagram are.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

@@ -2,8 +2,8 @@
 
 use thiserror::Error;
 
-use super::{Extent, Run, Word};
-use crate::metric::{Event, Kind, Metric, Note, State};
+use super::{Extent, Run, WEIGHTED, Word};
+use crate::metric::{Event, Kind, Metric, Note, State, Weight};
 use crate::time::Time;
 use crate::value::Value;
 
@@ -13,6 +13,9 @@ pub enum RecordError {
     /// It reaches past the datagram, or is too short for its content: nothing behind it can be read.
     #[error("a record's length does not fit its datagram")]
     Length,
+    /// A weight that is none, or 1; the records behind it are read.
+    #[error("a record has a weight that is none")]
+    Weight,
     /// A metric kind or number form of another version; the records behind it are read.
     #[error("a record has tag {0:#04x}, which this process does not know")]
     Tag(u8),
@@ -120,10 +123,38 @@ fn metric(record: &[u8]) -> Result<Metric<'_>, RecordError> {
         1 => Value::U64(bits),
         2 => Value::I64(bits as i64),
         3 => Value::F64(f64::from_bits(bits)),
+        _ => return rare(record),
+    };
+    match Kind::from_code(tag & 0xf) {
+        Some(kind) if kind != Kind::Member => Ok(Metric::new(key, time, kind, value)),
+        _ => Err(RecordError::Tag(tag)),
+    }
+}
+
+/// A record whose tag is not that of a number standing for one.
+#[inline(never)]
+fn rare(record: &[u8]) -> Result<Metric<'_>, RecordError> {
+    let (&tag, rest) = record.split_first().ok_or(RecordError::Length)?;
+    let (time, rest) = time_and(rest)?;
+    if tag == Kind::Member as u8 | 4 << 4 {
+        let (length, rest) = rest.split_first_chunk().ok_or(RecordError::Length)?;
+        let (key, member) =
+            rest.split_at_checked(usize::from(u16::from_le_bytes(*length))).ok_or(RecordError::Length)?;
+        return Ok(Metric::of_member(key, time, member));
+    }
+    let (value, rest) = rest.split_first_chunk().ok_or(RecordError::Length)?;
+    let bits = u64::from_le_bytes(*value);
+    let value = match (tag & WEIGHTED, (tag & !WEIGHTED) >> 4) {
+        (WEIGHTED, 1) => Value::U64(bits),
+        (WEIGHTED, 2) => Value::I64(bits as i64),
+        (WEIGHTED, 3) => Value::F64(f64::from_bits(bits)),
         _ => return Err(RecordError::Tag(tag)),
     };
-    let kind = Kind::from_code(tag & 0xf).ok_or(RecordError::Tag(tag))?;
-    Ok(Metric { key, time, kind, value })
+    let kind = Kind::from_code(tag & 0xf).filter(|kind| kind.is_weighted()).ok_or(RecordError::Tag(tag))?;
+    let (weight, key) = rest.split_first_chunk().ok_or(RecordError::Length)?;
+    // A weight that is none, or the one that does not travel.
+    let weight = Weight::of_billionths(u64::from_le_bytes(*weight)).filter(|weight| *weight != Weight::ONE);
+    Ok(Metric::new(key, time, kind, value).weighted(weight.ok_or(RecordError::Weight)?))
 }
 
 #[inline]
@@ -184,7 +215,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn gauge(key: &str, value: Value) -> Metric<'_> {
-        Metric { key: key.as_bytes(), time: Time::from_ns(-5), kind: Kind::Gauge, value }
+        Metric::new(key.as_bytes(), Time::from_ns(-5), Kind::Gauge, value)
     }
 
     #[test]
@@ -203,10 +234,16 @@ mod tests {
 
     #[test]
     fn metrics_come_back_as_they_went() {
+        let ten = Weight::of_rate(0.1).unwrap();
         let sent = [
             gauge("foo;a=b", Value::F64(0.5)),
             Metric { kind: Kind::Counter, ..gauge("c", Value::U64(u64::MAX)) },
             Metric { kind: Kind::Adjust, ..gauge("d", Value::I64(i64::MIN)) },
+            Metric { kind: Kind::Count, ..gauge("e", Value::F64(0.4)) },
+            Metric { kind: Kind::Sample, ..gauge("f", Value::I64(-4)) }.weighted(ten),
+            Metric { kind: Kind::Count, ..gauge("g;a=b", Value::U64(4)) }.weighted(ten),
+            Metric::of_member(b"users", Time::from_ns(7), b"bob"),
+            Metric::of_member(b"users", Time::from_ns(7), b"\xff\0"),
         ];
         let mut batch = Batch::new(Content::Metrics);
         for metric in &sent {
@@ -214,7 +251,7 @@ mod tests {
         }
         let datagram = batch.seal(7, 1000);
         let (header, records) = Header::read(datagram).unwrap();
-        assert_eq!(header, Header { content: Content::Metrics, count: 3, source: 7, first: 1000 });
+        assert_eq!(header, Header { content: Content::Metrics, count: 8, source: 7, first: 1000 });
         let got: Vec<Metric<'_>> = Metrics::new(records, header.count).map(Result::unwrap).collect();
         assert_eq!(got, sent);
     }
@@ -225,6 +262,12 @@ mod tests {
         let empty = batch.seal(0, 0).len();
         assert_eq!(batch.metric(&gauge("web01.nginx.requests.active", Value::U64(1))), Ok(()));
         assert_eq!(batch.seal(0, 0).len() - empty, 46);
+        // A count that stands for one takes no more, whatever it says.
+        let count = Metric { kind: Kind::Count, ..gauge("web01.nginx.requests.active", Value::U64(1)) };
+        assert_eq!(batch.metric(&count.weighted(Weight::ONE)), Ok(()));
+        assert_eq!(batch.seal(0, 0).len() - empty, 92);
+        assert_eq!(batch.metric(&count.weighted(Weight::of_rate(0.5).unwrap())), Ok(()));
+        assert_eq!(batch.seal(0, 0).len() - empty, 92 + 54);
     }
 
     #[test]
@@ -298,12 +341,39 @@ mod tests {
             assert_eq!(batch.metric(&gauge("a", Value::U64(1))), Ok(()));
         }
         let mut datagram = batch.seal(1, 1).to_vec();
-        datagram[24 + 20 + 2] = 0x16;
-        let got: Vec<_> = Metrics::new(&datagram[24..], 3).collect();
-        assert_eq!(
-            got,
-            [Ok(gauge("a", Value::U64(1))), Err(RecordError::Tag(0x16)), Ok(gauge("a", Value::U64(1)))]
-        );
+        // No kind; a member that is a number; a weighted gauge; a number that is none; a weight behind none.
+        for (tag, error) in [
+            (0x19, RecordError::Tag(0x19)),
+            (0x18, RecordError::Tag(0x18)),
+            (0x91, RecordError::Tag(0x91)),
+            (0x46, RecordError::Tag(0x46)),
+            (0xc8, RecordError::Tag(0xc8)),
+            (0x96, RecordError::Length),
+        ] {
+            datagram[24 + 20 + 2] = tag;
+            let got: Vec<_> = Metrics::new(&datagram[24..], 3).collect();
+            assert_eq!(
+                got,
+                [Ok(gauge("a", Value::U64(1))), Err(error), Ok(gauge("a", Value::U64(1)))],
+                "{tag:#x}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_weight_that_is_none_costs_only_its_record() {
+        let count = Metric { kind: Kind::Count, ..gauge("a", Value::U64(1)) };
+        let mut batch = Batch::new(Content::Metrics);
+        for _ in 0..2 {
+            assert_eq!(batch.metric(&count.weighted(Weight::of_rate(0.5).unwrap())), Ok(()));
+        }
+        let datagram = batch.seal(1, 1).to_vec();
+        for weight in [0, Weight::UNITS, u64::MAX] {
+            let mut datagram = datagram.clone();
+            datagram[24 + 19..24 + 27].copy_from_slice(&weight.to_le_bytes());
+            let got: Vec<_> = Metrics::new(&datagram[24..], 2).map(|one| one.map(|one| one.weight)).collect();
+            assert_eq!(got, [Err(RecordError::Weight), Ok(Weight::of_rate(0.5).unwrap())], "{weight}");
+        }
     }
 
     proptest! {

@@ -58,7 +58,7 @@ fn round(records: u64) -> anyhow::Result<[f64; 3]> {
         while sent.records < records && sent.records - before < RECORDS_A_COMMIT {
             let key = series.next().expect("it goes round");
             let value = sent.records;
-            writer.metric(&Metric { key, time, kind: Kind::Gauge, value: Value::U64(value) });
+            writer.metric(&Metric::new(key, time, Kind::Gauge, Value::U64(value)));
             sent.add(key, value);
         }
         writer.commit(sent.records - before);

@@ -65,7 +65,7 @@ fn round(rate: f64, seconds: f64) -> anyhow::Result<Latency> {
         while sent.records < records && due_ns(sent.records) <= now_ns {
             let key = series.next().expect("it goes round");
             let stamp = if paused { due_ns(sent.records) } else { now_ns };
-            writer.metric(&Metric { key, time, kind: Kind::Gauge, value: Value::U64(stamp) });
+            writer.metric(&Metric::new(key, time, Kind::Gauge, Value::U64(stamp)));
             sent.add(key, stamp);
         }
         let came = sent.records - before;

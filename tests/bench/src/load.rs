@@ -34,7 +34,7 @@ pub(crate) fn texts(time: Time) -> Vec<(Vec<u8>, Sums)> {
     let datagram = |metrics: &[([u8; KEY_BYTES], u64)]| {
         let (mut text, mut sums) = (Vec::new(), Sums::default());
         for (key, value) in metrics {
-            let metric = Metric { key, time, kind: Kind::Gauge, value: Value::U64(*value) };
+            let metric = Metric::new(key, time, Kind::Gauge, Value::U64(*value));
             text::write_metric(&mut text, &metric);
             sums.add(key, *value);
         }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use common::metric::{Event, Metric, Note};
+use common::metric::{Event, Kind, MEMBER_BYTES_MAX, Metric, Note, Weight};
 use common::query::number::Number;
 use common::size::Size;
 use common::span::Span;
@@ -91,8 +91,11 @@ fn item(datagram: &[u8], message: Result<Message<'_>, Refused<'_>>) -> Item {
 
 fn well_formed(message: &Message<'_>) {
     let key = match *message {
-        Message::Metric(Metric { key, value, .. }) => {
+        Message::Metric(Metric { key, value, kind, weight, member, .. }) => {
             assert!(value.is_finite(), "a metric that is not finite");
+            assert!(weight == Weight::ONE || kind.is_weighted(), "{kind:?} with a weight");
+            assert_eq!(member.is_empty(), kind != Kind::Member, "{kind:?}");
+            assert!(member.len() <= MEMBER_BYTES_MAX, "a member too far");
             key
         }
         Message::Event(Event { key, .. }) => key,
@@ -164,6 +167,10 @@ pub fn number(bytes: &[u8]) {
             assert_eq!(again, Some(number));
         }
     }
+    if let Some((weight, end)) = reader::weight(bytes) {
+        assert!(end <= bytes.len());
+        weight_reads_back(weight);
+    }
     if let Some((time, end)) = reader::time(bytes) {
         assert!(end <= bytes.len());
         time_reads_back(time);
@@ -174,6 +181,9 @@ pub fn number(bytes: &[u8]) {
         reads_back(Value::I64(bits as i64));
         reads_back(Value::F64(f64::from_bits(bits)));
         time_reads_back(Time::from_ns(bits as i64));
+        if let Some(weight) = Weight::of_billionths(bits) {
+            weight_reads_back(weight);
+        }
     }
 }
 
@@ -200,6 +210,13 @@ fn time_reads_back(time: Time) {
     text::write_time(&mut written, time);
     assert_eq!(written, time.to_string().as_bytes());
     assert_eq!(reader::time(&written), Some((time, written.len())));
+}
+
+fn weight_reads_back(weight: Weight) {
+    let mut written = Vec::new();
+    text::write_weight(&mut written, weight);
+    assert_eq!(written, weight.to_string().as_bytes());
+    assert_eq!(reader::weight(&written), Some((weight, written.len())));
 }
 
 /// Spans, sizes and multicast groups of configuration: what is read and printed reads the same.

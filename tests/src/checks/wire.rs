@@ -65,7 +65,7 @@ fn bits_m(metric: &Metric<'_>) -> impl PartialEq + std::fmt::Debug + use<> {
         Value::I64(value) => (2, value as u64),
         Value::F64(value) => (3, value.to_bits()),
     };
-    (metric.key.to_vec(), metric.time, metric.kind, tag, bits)
+    (metric.key.to_vec(), metric.time, metric.kind, tag, bits, metric.weight, metric.member.to_vec())
 }
 
 fn bits_p((time, value): (Time, f64)) -> (Time, u64) {

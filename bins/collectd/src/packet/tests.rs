@@ -42,7 +42,7 @@ fn lines_and_remarks(packet: &[u8], rules: &Rules<'_>) -> (Vec<String>, Remarks)
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     let remarks = Reader::default().read(packet, NOW, rules, |output| {
         lines.push(match output {
-            Ok(Output::Metric(Metric { key, time, kind, value })) => {
+            Ok(Output::Metric(Metric { key, time, kind, value, .. })) => {
                 format!("{} {} {} {value}", kind.word(), text(key), time.ns())
             }
             Ok(Output::Note(Note { key, time, json })) => {

@@ -98,7 +98,9 @@ impl Service {
                     batch[filled] = event;
                     filled += 1;
                 }
-                Err(RecordError::Length) => counters.unreadable.add(DatagramRefusal::Record),
+                Err(RecordError::Length | RecordError::Weight) => {
+                    counters.unreadable.add(DatagramRefusal::Record);
+                }
                 Err(RecordError::Tag(_)) => counters.unreadable.add(DatagramRefusal::UnknownKind),
             }
             if filled == BATCH {

@@ -129,7 +129,7 @@ fn field<'a>(name: &[u8], cursor: &mut Cursor<'a>, fields: &mut Fields<'a>) -> R
         b"type" => match cursor.peek() {
             Some(b'"') => {
                 let word = cursor.string()?;
-                match Kind::ALL.into_iter().find(|kind| kind.word().as_bytes() == &*word) {
+                match Kind::NUMBERS.into_iter().find(|kind| kind.word().as_bytes() == &*word) {
                     Some(kind) => fields.kind = Some(kind),
                     None => {
                         let word = String::from_utf8_lossy(&word);

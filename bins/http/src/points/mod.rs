@@ -175,7 +175,7 @@ impl Intake {
             return Err(Reason::NotFinite);
         }
         let key = key::parse(key).map_err(|_| Reason::BadKey)?;
-        let metric = Metric { key: key.as_bytes(), time, kind, value };
+        let metric = Metric::new(key.as_bytes(), time, kind, value);
         self.put(Content::Metrics, |batch| batch.metric(&metric));
         Ok(())
     }

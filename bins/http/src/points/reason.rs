@@ -48,7 +48,7 @@ impl Reason {
     /// What is wrong and what to write instead, for the one who sent it.
     pub const fn way_out(self) -> &'static str {
         match self {
-            Reason::UnknownKind => "a kind is one of gauge, counter, derive, absolute, adjust",
+            Reason::UnknownKind => "a kind is one of gauge, counter, derive, absolute, adjust, count, sample",
             Reason::Length => text::Reason::Length.way_out(),
             Reason::BadKey => text::Reason::BadKey.way_out(),
             Reason::Value => "a value is a number, or a text that is one",
@@ -73,7 +73,7 @@ impl From<text::Reason> for Reason {
             text::Reason::UnknownKind | text::Reason::Line => Reason::UnknownKind,
             text::Reason::Length => Reason::Length,
             text::Reason::BadKey => Reason::BadKey,
-            text::Reason::Value => Reason::Value,
+            text::Reason::Value | text::Reason::Weight | text::Reason::Member => Reason::Value,
             text::Reason::NotFinite => Reason::NotFinite,
             text::Reason::Time => Reason::Time,
             text::Reason::Unfinished => Reason::Unfinished,

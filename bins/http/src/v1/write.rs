@@ -97,7 +97,7 @@ fn read(item: &Value, name: &str, is_data: bool, now: Time) -> Result<(Item, Map
         return Ok((Item::Note(time, json), result));
     }
     let word = fields.get("type").ok_or_else(|| wrong(Reason::Missing, "the field type is missing"))?;
-    let kind = Kind::ALL.into_iter().find(|kind| word == kind.word());
+    let kind = Kind::NUMBERS.into_iter().find(|kind| word == kind.word());
     let kind = kind.ok_or_else(|| {
         wrong(Reason::UnknownKind, format!("type: {word}; {}", Reason::UnknownKind.way_out()))
     })?;

@@ -1,7 +1,7 @@
 //! Lines of standard input: each one whole, or not at all.
 
 use common::exit::{Exit, OrExit as _};
-use common::metric::{Kind, Metric};
+use common::metric::{Event, Kind, Metric};
 use common::text::{self, Message, Reason, Refused};
 use common::time::Time;
 use common::value::Value;
@@ -46,12 +46,9 @@ impl Lines {
                 sent = match message {
                     Message::Metric(metric) => self.databus.metric(&metric),
                     // An event is just a gauge.
-                    Message::Event(event) => self.databus.metric(&Metric {
-                        key: event.key,
-                        time: event.time,
-                        kind: Kind::Gauge,
-                        value: Value::F64(event.value),
-                    }),
+                    Message::Event(Event { key, time, value }) => {
+                        self.databus.metric(&Metric::new(key, time, Kind::Gauge, Value::F64(value)))
+                    }
                     Message::Note(note) => self.databus.note(&note),
                 };
             }
@@ -164,6 +161,8 @@ mod tests {
             ("", &[][..]),
             ("gauge 1|a 1;", &["gauge 1|a 1 9.0;"]),
             ("gauge 1|a 1 2.5;adjust 1|b -1;", &["gauge 1|a 1 2.5;", "adjust 1|b -1 9.0;"]),
+            ("count 1|a 1 @2;sample 1|b 2;", &["count 1|a 1 @2 9.0;", "sample 1|b 2 9.0;"]),
+            ("member 1|a 3|bob;", &["member 1|a 3|bob 9.0;"]),
             ("event 1|a 1 2.0;", &["event 1|a 1 2.0;"]),
             ("event 1|a NaN 2.0;", &["not_finite at 0"]),
             ("data 1|a 2|{} 2.0;", &["data 1|a 2|{} 2.0;"]),

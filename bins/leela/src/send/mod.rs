@@ -9,7 +9,7 @@ use anyhow::Context;
 use clap::Args;
 use common::exit::Exit;
 use common::key;
-use common::metric::{Kind, Metric};
+use common::metric::{Kind, MEMBER_BYTES_MAX, Metric, Weight};
 use common::span::Span;
 use common::text::{Reason, number};
 use common::time::Time;
@@ -28,11 +28,12 @@ const TIMEOUT: Span = Span::from_secs(5);
 #[command(
     after_help = EXAMPLES,
     allow_negative_numbers = true,
-    override_usage = "leela send [OPTIONS] KIND KEY VALUE\n       leela send [OPTIONS] -"
+    override_usage = "leela send [OPTIONS] KIND KEY VALUE [@WEIGHT]\n       leela send [OPTIONS] -"
 )]
 pub struct Send {
-    /// One metric: gauge, counter, derive, absolute or adjust; its key; its value. Or `-`: lines from standard input
-    #[arg(value_names = ["KIND", "KEY", "VALUE"], num_args = 1..=3, required = true)]
+    /// One metric: gauge, counter, derive, absolute, adjust, count, sample or member; its key; its value, which of a
+    /// member is any text; perhaps `@` and how many a count or a sample stands for. Or `-`: lines from standard input
+    #[arg(value_names = ["KIND", "KEY", "VALUE", "@WEIGHT"], num_args = 1..=4, required = true)]
     words: Vec<String>,
     /// The metric's time, in seconds since 1970 [default: now]
     #[arg(long, value_name = "SECONDS", value_parser = time)]
@@ -46,6 +47,8 @@ const EXAMPLES: &str = "\
 Examples:
   leela send gauge room.temp 21.5
   leela send counter 'disk.io;host=a' 8192 --time $(date +%s)
+  leela send sample web.latency 0.25 @10
+  leela send member web.users bob
   printf 'gauge 9|room.temp 21.5;\\nroom.humidity: 40\\n' | leela send -
   leela --runtime-dir /run/a tail | leela --runtime-dir /run/b send -
       copy what happens in one instance into another
@@ -69,21 +72,24 @@ pub fn run(send: &Send, instance: &Instance) -> anyhow::Result<()> {
             let databus = Databus::open(instance, send.timeout.unwrap_or(TIMEOUT))?;
             input(io::stdin().lock(), Lines::new(databus))
         }
-        [kind, key, value] => {
-            let key_form;
-            let metric = {
-                let (kind, value) = (kind_of(kind, &send.words)?, value_of(value, &send.words)?);
-                key_form = key::parse(key.as_bytes()).map_err(|_| refused(Reason::BadKey, &send.words, 1))?;
-                Metric { key: key_form.as_bytes(), time: send.time.unwrap_or_else(Time::now), kind, value }
+        [kind, key, value, weight @ ..] if weight.len() < 2 => {
+            let kind = kind_of(kind, &send.words)?;
+            let key_form = key::parse(key.as_bytes()).map_err(|_| refused(Reason::BadKey, &send.words, 1))?;
+            let (key, time) = (key_form.as_bytes(), send.time.unwrap_or_else(Time::now));
+            let metric = match (kind, weight) {
+                (Kind::Member, []) => Metric::of_member(key, time, member_of(value, &send.words)?),
+                (_, []) => Metric::new(key, time, kind, value_of(value, &send.words)?),
+                (_, [weight, ..]) => {
+                    let value = value_of(value, &send.words)?;
+                    Metric::new(key, time, kind, value).weighted(weight_of(kind, weight, &send.words)?)
+                }
             };
             let mut databus = Databus::open(instance, send.timeout.unwrap_or(Span::ZERO))?;
             databus.metric(&metric)?;
             databus.flush()
         }
-        _ => {
-            Err(Exit::Usage
-                .error("send takes KIND KEY VALUE, or - for standard input; see `leela send --help`"))
-        }
+        _ => Err(Exit::Usage
+            .error("send takes KIND KEY VALUE [@WEIGHT], or - for standard input; see `leela send --help`")),
     }
 }
 
@@ -102,12 +108,29 @@ fn value_of(text: &str, words: &[String]) -> anyhow::Result<Value> {
     }
 }
 
+fn weight_of(kind: Kind, text: &str, words: &[String]) -> anyhow::Result<Weight> {
+    let weight = text.strip_prefix('@').filter(|_| kind.is_weighted());
+    match weight.and_then(|weight| number::weight(weight.as_bytes())) {
+        Some((weight, length)) if length + 1 == text.len() => Ok(weight),
+        _ => Err(refused(Reason::Weight, words, 3)),
+    }
+}
+
+fn member_of<'a>(text: &'a str, words: &[String]) -> anyhow::Result<&'a [u8]> {
+    match text.len() {
+        1..=MEMBER_BYTES_MAX => Ok(text.as_bytes()),
+        _ => Err(refused(Reason::Member, words, 2)),
+    }
+}
+
 /// The error of a metric on the command line, its `place`th word at fault.
 fn refused(reason: Reason, words: &[String], place: usize) -> anyhow::Error {
     let offset = words[..place].iter().map(|word| word.len() + 1).sum();
     let what = match reason {
         // Its own text speaks of Leela's text.
-        Reason::UnknownKind => "a kind is gauge, counter, derive, absolute or adjust",
+        Reason::UnknownKind => "a kind is gauge, counter, derive, absolute, adjust, count, sample or member",
+        Reason::Weight => "a count or a sample may stand for many: @ and a number over 0, like @2.5",
+        Reason::Member => "an element of a set has 1 to 1,024 bytes",
         reason => reason.way_out(),
     };
     let shown = spot::show(words.join(" ").as_bytes(), offset);

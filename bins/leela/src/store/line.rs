@@ -138,7 +138,7 @@ pub(super) fn read(line: &[u8], now: Time, mut each: impl FnMut(Record)) -> Resu
                 Record::Note { key: owned(note.key), time: note.time, json: note.json.to_vec() }
             }
             // A gauge is what an event is.
-            Ok(Message::Metric(Metric { key, time, kind: Kind::Gauge, value })) => {
+            Ok(Message::Metric(Metric { key, time, kind: Kind::Gauge, value, .. })) => {
                 Record::Event { key: owned(key), time, value: value.as_f64() }
             }
             Ok(Message::Metric(metric)) => {

@@ -58,6 +58,9 @@ fn one_metric_is_one_datagram() {
             &["counter", "io;b=2;a=1", "18446744073709551615", "--time", "7.25"],
             "counter 10|io;a=1;b=2 18446744073709551615 7.25;",
         ),
+        (&["count", "a", "-0.4", "--time", "7"], "count 1|a -0.4 7.0;"),
+        (&["sample", "lat", "5", "@2.5", "--time", "7"], "sample 3|lat 5 @2.5 7.0;"),
+        (&["member", "users", "bob b", "--time", "7"], "member 5|users 5|bob b 7.0;"),
     ] {
         let said = sandbox.run(&[&["send"], arguments].concat());
         assert_eq!((said.status, said.out.as_str(), said.err.as_str()), (0, "", ""), "{arguments:?}");
@@ -72,17 +75,21 @@ fn a_wrong_metric_is_shown_with_a_caret() {
     let databus = databus(&sandbox);
     for (arguments, want) in [
         (
-            ["guage", "room.temp", "1"],
-            "guage room.temp 1\n^\na kind is gauge, counter, derive, absolute or adjust\n",
+            &["guage", "room.temp", "1"][..],
+            "guage room.temp 1\n^\na kind is gauge, counter, derive, absolute, adjust, count, sample or member\n",
         ),
-        (["gauge", "", "1"], "gauge  1\n      ^\na key is"),
-        (["gauge", "room.temp", "warm"], "gauge room.temp warm\n                ^\na value is"),
+        (&["gauge", "", "1"], "gauge  1\n      ^\na key is"),
+        (&["gauge", "room.temp", "warm"], "gauge room.temp warm\n                ^\na value is"),
         (
-            ["gauge", "room.temp", "nan"],
+            &["gauge", "room.temp", "nan"],
             "gauge room.temp nan\n                ^\na metric is a finite number",
         ),
+        (&["gauge", "a", "1", "@2"], "gauge a 1 @2\n          ^\na count or a sample may stand"),
+        (&["sample", "a", "1", "2"], "sample a 1 2\n           ^\na count or a sample may stand"),
+        (&["count", "a", "1", "@0"], "count a 1 @0\n          ^\na count or a sample may stand"),
+        (&["member", "a", ""], "member a \n         ^\nan element of a set has"),
     ] {
-        let said = sandbox.run(&[&["send"][..], &arguments].concat());
+        let said = sandbox.run(&[&["send"], arguments].concat());
         assert_eq!(said.status, 65, "{arguments:?}");
         assert!(said.err.contains(&format!(": the metric is wrong\n{want}")), "{}", said.err);
     }

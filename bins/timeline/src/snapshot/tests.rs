@@ -9,7 +9,7 @@ const UP: Duration = Duration::from_secs(5000);
 
 fn apply(timeline: &mut Timeline, kind: Kind, key: &str, value: Value, at: i64) -> Vec<(i64, f64)> {
     let mut events = Vec::new();
-    let record = Metric { key: key.as_bytes(), time: NOW.plus_ns(at * 1_000_000_000), kind, value };
+    let record = Metric::new(key.as_bytes(), NOW.plus_ns(at * 1_000_000_000), kind, value);
     let now = NOW.plus_ns(at * 1_000_000_000);
     let mut out = |event: Event<'_>| events.push((event.time.since_ns(NOW) / 1_000_000_000, event.value));
     let mono = Duration::from_secs(u64::try_from(5000 + at).unwrap());
@@ -48,7 +48,7 @@ fn a_restart_keeps_bases_values_and_sums() {
     let mut apply = |kind, key, value| {
         let mut events = Vec::new();
         let now = NOW.plus_ns(60_000_000_000);
-        let record = Metric { key, time: now, kind, value };
+        let record = Metric::new(key, now, kind, value);
         let mut out = |event: Event<'_>| events.push((event.time.since_ns(NOW) / 1_000_000_000, event.value));
         next.apply(&[record], 7, now, Duration::from_secs(9), &mut out);
         events

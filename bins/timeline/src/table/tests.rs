@@ -13,7 +13,7 @@ fn locate(table: &Table, keys: &[Vec<u8>]) -> Vec<u32> {
     for batch in keys.chunks(BATCH) {
         let records: Vec<Metric<'_>> = batch
             .iter()
-            .map(|key| Metric { key, time: Time::from_secs(0), kind: Kind::Gauge, value: Value::U64(0) })
+            .map(|key| Metric::new(key, Time::from_secs(0), Kind::Gauge, Value::U64(0)))
             .collect();
         let mut ids = [NONE; BATCH];
         table.locate(&records, &mut ids);

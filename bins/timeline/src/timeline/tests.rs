@@ -54,7 +54,7 @@ impl Turned {
 
     fn send_from(&mut self, source: u64, kind: Kind, key: &str, value: Value, at: f64) {
         let time = Time::from_secs(NOW).plus_ns((at * 1e9) as i64);
-        let records = [Metric { key: key.as_bytes(), time, kind, value }];
+        let records = [Metric::new(key.as_bytes(), time, kind, value)];
         let (now, mono) = (self.now(), self.mono());
         self.timeline.apply(&records, source, now, mono, &mut self.seen);
         assert!(self.timeline.counters.balanced(), "{:?}", self.timeline.counters);
@@ -386,11 +386,9 @@ proptest! {
     ) {
         let metrics: Vec<Metric<'_>> = records
             .iter()
-            .map(|(kind, key, value, at)| Metric {
-                key: key.as_bytes(),
-                kind: Kind::ALL[*kind],
-                value: Value::U64(*value),
-                time: Time::from_secs(NOW + at),
+            .map(|(kind, key, value, at)| {
+                let time = Time::from_secs(NOW + at);
+                Metric::new(key.as_bytes(), time, Kind::ALL[*kind], Value::U64(*value))
             })
             .collect();
         let mut whole = Turned::new(few());
