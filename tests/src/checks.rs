@@ -10,6 +10,7 @@ mod files;
 mod frame;
 mod http;
 mod query;
+mod statsd;
 mod storage;
 mod text;
 mod timeline;
@@ -23,6 +24,7 @@ pub use files::{books, ring};
 pub use frame::{frame, registration, wants};
 pub use http::points;
 pub use query::{answer, pipeline, proc, statement};
+pub use statsd::statsd;
 pub use storage::{block, log, sealed};
 pub use text::{key, legacy, number, span, text};
 pub use timeline::{state, timeline};
@@ -33,7 +35,7 @@ pub use xmpp::chat;
 pub type Check = fn(&[u8]);
 
 /// Every check with its name, which is also its fuzz target's and its corpus's.
-pub const ALL: [(&str, Check); 27] = [
+pub const ALL: [(&str, Check); 28] = [
     ("answer", answer),
     ("ask", ask),
     ("block", block),
@@ -55,6 +57,7 @@ pub const ALL: [(&str, Check); 27] = [
     ("span", span),
     ("state", state),
     ("statement", statement),
+    ("statsd", statsd),
     ("text", text),
     ("timeline", timeline),
     ("types_db", types_db),

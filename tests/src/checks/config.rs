@@ -14,6 +14,7 @@ pub fn config(text: &[u8]) {
     in_file(text, |path| {
         loads::<leela_udp::Config>(path.to_owned());
         loads::<leela_collectd::Config>(path.to_owned());
+        loads::<leela_statsd::Config>(path.to_owned());
         loads::<leela_timeline::config::Config>(path.to_owned());
     });
 }

@@ -65,6 +65,13 @@ pub(super) const SERVICES: &[Service] = &[
         needs_account: false,
     },
     Service {
+        name: "statsd",
+        role: Role::Input,
+        wanted: &[Wanted::Udp],
+        about: "StatsD's and DogStatsD's clients",
+        needs_account: false,
+    },
+    Service {
         name: "host",
         role: Role::Input,
         wanted: &[],

@@ -1,0 +1,174 @@
+//! `name:value|type|...`: the values of a series.
+
+use common::text::number;
+use common::value::Value;
+
+use super::reason::{Fault, Reason};
+use super::section::{self, Sections};
+
+/// What a line's values are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Type {
+    /// `c`: increments.
+    Count,
+    /// `g`: a gauge.
+    Gauge,
+    /// `ms`: milliseconds that something took.
+    Timer,
+    /// `h`: samples.
+    Histogram,
+    /// `d`: samples, to be merged over hosts.
+    Distribution,
+    /// `s`: a member of a set.
+    Set,
+}
+
+/// A metric's line, taken apart.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Metric<'a> {
+    /// In front of the first `:`.
+    pub name: &'a [u8],
+    /// Between it and the first `|`.
+    pub values: &'a [u8],
+    /// Behind that.
+    pub kind: Type,
+    /// And what follows.
+    pub sections: Sections<'a>,
+}
+
+impl<'a> Metric<'a> {
+    /// Takes a line apart. The values are looked at by [`Metric::values`].
+    #[inline]
+    pub fn parse(line: &'a [u8]) -> Result<Metric<'a>, Fault> {
+        let colon = match memchr::memchr2(b':', b'|', line) {
+            Some(at) if line[at] == b':' => at,
+            at => return Err(Fault { reason: Reason::NoValue, offset: at.unwrap_or(line.len()) }),
+        };
+        let (name, rest) = (&line[..colon], &line[colon + 1..]);
+        let Some(bar) = memchr::memchr(b'|', rest) else {
+            return Err(Fault { reason: Reason::Type, offset: line.len() });
+        };
+        let (values, rest) = (&rest[..bar], &rest[bar + 1..]);
+        let (kind, length) = match rest {
+            [b'c', ..] => (Type::Count, 1),
+            [b'g', ..] => (Type::Gauge, 1),
+            [b'm', b's', ..] => (Type::Timer, 2),
+            [b'h', ..] => (Type::Histogram, 1),
+            [b'd', ..] => (Type::Distribution, 1),
+            [b's', ..] => (Type::Set, 1),
+            _ => return Err(Fault::at(Reason::Type, line, rest)),
+        };
+        let mut sections = Sections::default();
+        match &rest[length..] {
+            [] => {}
+            [b'|', rest @ ..] => section::each(rest, |section| match sections.take(line, section)? {
+                None => Ok(()),
+                Some([b'@', text @ ..]) => section::once(&mut sections.rate, line, section, text),
+                Some([b'T', text @ ..]) => section::once(&mut sections.time, line, section, text),
+                Some(section) => sections.skip(line, section),
+            })?,
+            _ => return Err(Fault::at(Reason::Type, line, rest)),
+        }
+        Ok(Metric { name, values, kind, sections })
+    }
+
+    /// Each value of a pack, as it stands there. Of a set, its one member.
+    #[inline]
+    pub fn values(&self) -> Values<'a> {
+        Values { rest: Some(self.values), is_whole: self.kind == Type::Set }
+    }
+}
+
+/// The values of a line.
+#[derive(Clone, Copy, Debug)]
+pub struct Values<'a> {
+    rest: Option<&'a [u8]>,
+    is_whole: bool,
+}
+
+impl<'a> Iterator for Values<'a> {
+    type Item = &'a [u8];
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let rest = self.rest.take()?;
+        if self.is_whole {
+            return Some(rest);
+        }
+        // Most are a few digits, and alone: a loop finds their end sooner than anything that looks at many bytes.
+        match rest.iter().position(|byte| *byte == b':') {
+            None => Some(rest),
+            Some(end) => {
+                self.rest = Some(&rest[end + 1..]);
+                Some(&rest[..end])
+            }
+        }
+    }
+}
+
+/// The number that `text` is: that of Leela's text, and `.5` and `5.` too.
+#[inline]
+pub fn value(text: &[u8]) -> Result<Value, Reason> {
+    let digits = text.strip_prefix(b"-").or(text.strip_prefix(b"+")).unwrap_or(text);
+    match number::value(text) {
+        // Leela's text takes several signs.
+        Some((value, length)) if length == text.len() && digits.first().is_some_and(u8::is_ascii_digit) => {
+            match value.is_finite() {
+                true => Ok(value),
+                false => Err(Reason::NotFinite),
+            }
+        }
+        _ => unusual(text),
+    }
+}
+
+#[cold]
+fn unusual(text: &[u8]) -> Result<Value, Reason> {
+    let text = std::str::from_utf8(text).map_err(|_| Reason::Value)?;
+    match text.parse::<f64>() {
+        Ok(value) if value.is_finite() => Ok(Value::F64(value)),
+        Ok(_) => Err(Reason::NotFinite),
+        Err(_) => Err(Reason::Value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_a_finite_number() {
+        use Value::{F64, I64, U64};
+        for (text, want) in [
+            ("1", Ok(U64(1))),
+            ("+1", Ok(U64(1))),
+            ("-1", Ok(I64(-1))),
+            ("0.5", Ok(F64(0.5))),
+            (".5", Ok(F64(0.5))),
+            ("-.5", Ok(F64(-0.5))),
+            ("5.", Ok(F64(5.0))),
+            ("1e3", Ok(F64(1000.0))),
+            ("1.5E-7", Ok(F64(1.5e-7))),
+            ("18446744073709551615", Ok(U64(u64::MAX))),
+            ("", Err(Reason::Value)),
+            ("-", Err(Reason::Value)),
+            ("--1", Err(Reason::Value)),
+            ("+-1", Err(Reason::Value)),
+            (".", Err(Reason::Value)),
+            ("1e", Err(Reason::Value)),
+            ("0x10", Err(Reason::Value)),
+            ("1_000", Err(Reason::Value)),
+            ("1,5", Err(Reason::Value)),
+            (" 1", Err(Reason::Value)),
+            ("1 ", Err(Reason::Value)),
+            ("1\0", Err(Reason::Value)),
+            ("nan", Err(Reason::NotFinite)),
+            ("NaN", Err(Reason::NotFinite)),
+            ("inf", Err(Reason::NotFinite)),
+            ("-Infinity", Err(Reason::NotFinite)),
+            ("1e999", Err(Reason::NotFinite)),
+        ] {
+            assert_eq!(value(text.as_bytes()), want, "{text:?}");
+        }
+    }
+}

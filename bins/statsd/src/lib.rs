@@ -1,0 +1,139 @@
+//! leela-statsd(8): StatsD and DogStatsD in, metrics and notes out. It knows the dialect and no metric's meaning.
+
+pub mod config;
+pub mod counters;
+
+pub mod dialect;
+pub mod key;
+pub mod note;
+pub mod reader;
+pub mod rules;
+
+pub mod explain;
+
+use common::books::{Books, Refusal};
+use common::time::Time;
+use hop::{Counted, Datagram, Output, Protocol};
+
+use counters::Dropped;
+use dialect::{Fault, lines};
+use reader::{Found, Reader, Remarks, Rules};
+
+pub use config::Config;
+pub use counters::Counters;
+
+/// The first token of the output; those below it are sockets.
+pub const OUTPUT: usize = 1 << 16;
+
+/// Refused lines of one datagram that `leela refused` is to show: no client shall fill all of its room.
+const REFUSALS_A_DATAGRAM: usize = 16;
+
+/// Lines, and what is needed to read them.
+#[derive(Debug)]
+pub struct Lines {
+    reader: Reader,
+    rules: Rules,
+}
+
+impl Lines {
+    /// Reads lines as `rules` say.
+    pub fn new(rules: Rules) -> Lines {
+        Lines { reader: Reader::default(), rules }
+    }
+
+    /// Takes the lines of a datagram or of a frame. `peer` says who sent it.
+    pub fn take(
+        &mut self,
+        bytes: &[u8],
+        time: Time,
+        peer: impl Fn() -> String,
+        books: &mut Books<Counters>,
+        output: &mut Output,
+    ) {
+        let mut shown = 0;
+        for line in lines(bytes) {
+            self.line(line, time, &peer, &mut shown, books, output);
+        }
+        let Remarks { rewritten, scope_tags, unknown_sections } = std::mem::take(&mut self.reader.remarks);
+        books.counters.rewritten += rewritten;
+        books.counters.scope_tags += scope_tags;
+        books.counters.unknown_sections += unknown_sections;
+    }
+
+    #[inline]
+    fn line(
+        &mut self,
+        line: &[u8],
+        time: Time,
+        peer: &impl Fn() -> String,
+        shown: &mut usize,
+        books: &mut Books<Counters>,
+        output: &mut Output,
+    ) {
+        let (mut accepted, mut refused) = (0, 0);
+        self.reader.read(line, time, &self.rules, |found| match found {
+            Ok(found) => {
+                accepted += 1;
+                pass(&found, books, output);
+            }
+            Err(fault) => {
+                refused += 1;
+                refuse(line, fault, time, peer, shown, books);
+            }
+        });
+        let counters = &mut books.counters;
+        counters.lines += 1;
+        match accepted + refused {
+            0 => counters.empty += 1,
+            found => {
+                counters.packed += found - 1;
+                counters.received += found;
+                counters.accepted += accepted;
+            }
+        }
+    }
+}
+
+#[inline]
+fn pass(found: &Found<'_>, books: &mut Books<Counters>, output: &mut Output) {
+    match found {
+        Found::Metric(metric) => output.metric(metric),
+        Found::Note(note) => {
+            books.counters.notes += 1;
+            output.note(note);
+        }
+        Found::Dropped => return books.counters.dropped.add(Dropped::Rule),
+    }
+    books.counters.passed += 1;
+}
+
+#[cold]
+fn refuse(
+    line: &[u8],
+    fault: Fault,
+    time: Time,
+    peer: &impl Fn() -> String,
+    shown: &mut usize,
+    books: &mut Books<Counters>,
+) {
+    books.counters.refused.add(fault.reason);
+    *shown += 1;
+    if *shown <= REFUSALS_A_DATAGRAM {
+        let (peer, reason) = (peer(), fault.reason.name());
+        tracing::debug!(peer, reason, "refused");
+        books.refuse(&Refusal { time, peer: &peer, reason, text: line, offset: fault.offset });
+    }
+}
+
+impl Protocol for Lines {
+    type Counters = Counters;
+
+    fn counted(counters: &mut Counters) -> Counted<'_> {
+        let Counters { datagrams, bytes, kernel_drops, lost_in_crash, .. } = counters;
+        Counted { datagrams, bytes, kernel_drops, lost_in_crash }
+    }
+
+    fn take(&mut self, datagram: Datagram<'_>, books: &mut Books<Counters>, output: &mut Output) {
+        Lines::take(self, datagram.bytes, datagram.time, || datagram.peer(), books, output);
+    }
+}
