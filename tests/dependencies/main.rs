@@ -71,7 +71,7 @@ fn a_wrong_edge_is_named() {
         ("leela-collectd", "tests", json!("dev")),
         ("common", "tests", json!("build")),
         ("tests", "bench", Value::Null),
-        ("bench", "tests", Value::Null),
+        ("leela-xmpp", "bench", json!("dev")),
         ("common", "never_seen", Value::Null),
     ] {
         let mut planted = real();

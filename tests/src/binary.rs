@@ -23,9 +23,14 @@ pub fn binary(package: &str) -> PathBuf {
 }
 
 fn build(package: &str) -> PathBuf {
-    // <target>/<profile>/deps/<this test>; with a target triple there is one folder more above the profile.
+    // <target>/<profile>/deps/<this test>, <target>/<profile>/<a program>; with a target triple there is one folder more
+    // above the profile.
     let this = env::current_exe().expect("a test knows its own path");
-    let folder = this.parent().and_then(Path::parent).expect("tests lie in <target>/<profile>/deps");
+    let folder = this.parent().expect("programs lie in folders");
+    let folder = match folder.ends_with("deps") {
+        true => folder.parent().expect("deps lies in <target>/<profile>"),
+        false => folder,
+    };
     let profile = match folder.file_name().and_then(|name| name.to_str()) {
         Some("debug") | None => "dev",
         Some(profile) => profile,

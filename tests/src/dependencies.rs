@@ -77,6 +77,8 @@ enum Role {
     Hop,
     Process,
     Tests,
+    /// Stands on what the tests stand on.
+    Bench,
 }
 
 impl Role {
@@ -87,6 +89,7 @@ impl Role {
             "sockets" => Role::Sockets,
             "sockets/hop" => Role::Hop,
             place if place.starts_with("bins/") => Role::Process,
+            "tests/bench" => Role::Bench,
             place if place == "tests" || place.starts_with("tests/") => Role::Tests,
             _ => return None,
         })
@@ -99,7 +102,8 @@ impl Role {
             Role::Common | Role::Sockets => other == Role::Mapped,
             Role::Hop => matches!(other, Role::Common | Role::Sockets | Role::Mapped),
             Role::Process => matches!(other, Role::Common | Role::Sockets | Role::Hop),
-            Role::Tests => other != Role::Tests,
+            Role::Tests => !matches!(other, Role::Tests | Role::Bench),
+            Role::Bench => other != Role::Bench,
         }
     }
 }
@@ -176,7 +180,9 @@ fn shipped<'a>(metadata: &'a Value, ids: impl Iterator<Item = &'a str>) -> BTree
 /// The members that people install, and what they stand on.
 fn shipped_members(metadata: &Value) -> impl Iterator<Item = &Value> {
     let members = members(metadata).into_iter();
-    members.filter(|(_, place)| Role::of(place) != Some(Role::Tests)).map(|(package, _)| package)
+    members
+        .filter(|(_, place)| !matches!(Role::of(place), Some(Role::Tests | Role::Bench)))
+        .map(|(package, _)| package)
 }
 
 /// Crates in what is shipped whose licence is not on the list.

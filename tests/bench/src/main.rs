@@ -13,6 +13,7 @@ mod peers;
 mod store_read;
 mod store_write;
 mod udp_events;
+mod xmpp_latency;
 
 mod clients;
 mod core;
@@ -76,6 +77,8 @@ enum Role {
     RawHttp(raw_http::Options),
     #[command(hide = true)]
     Clients(clients::Options),
+    #[command(hide = true)]
+    Chat(xmpp_latency::Options),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -93,6 +96,7 @@ enum Row {
     StorePeers,
     HttpWrite,
     HttpRead,
+    XmppLatency,
     Idle,
 }
 
@@ -112,6 +116,7 @@ impl Row {
             Row::StorePeers => peers::run(scale),
             Row::HttpWrite => http_write::run(scale),
             Row::HttpRead => http_read::run(scale),
+            Row::XmppLatency => xmpp_latency::run(scale),
         }
     }
 }
@@ -142,6 +147,7 @@ fn main() -> ExitCode {
         Some(Role::RawUdp(options)) => raw_udp::serve(&options),
         Some(Role::RawHttp(options)) => raw_http::serve(&options),
         Some(Role::Clients(options)) => clients::serve(&options),
+        Some(Role::Chat(options)) => xmpp_latency::serve(&options),
         None => run(&arguments),
     };
     match done {
