@@ -79,6 +79,11 @@ impl Bridge {
         bridge
     }
 
+    /// Gives the bridge that is begun next another configuration.
+    pub fn configure(&mut self, config: &str) {
+        self.config = self.sandbox.bridge_config(&self.server, config);
+    }
+
     /// Starts the bridge where there is none, and waits until it is online.
     pub fn begin(&mut self) {
         self.process = Some(self.sandbox.start("xmpp", &self.config));

@@ -53,10 +53,16 @@ impl Redis {
 
     /// Starts it anew after [`Redis::kill9`], empty; returns when it answers.
     pub fn start(&mut self, sandbox: &Sandbox) {
+        self.start_that(sandbox, &[]);
+    }
+
+    /// As [`Redis::start`], with further arguments.
+    pub fn start_that(&mut self, sandbox: &Sandbox, more: &[&str]) {
         let port = self.address.port().to_string();
         let dir = self.dir.to_str().expect("temporary paths are text");
         let mut arguments = vec!["--port", &port, "--bind", "127.0.0.1", "--dir", dir];
         arguments.extend(["--save", "", "--appendonly", "no"]);
+        arguments.extend(more);
         let mut process = sandbox.begin("redis", &self.program, &arguments);
         wait_until("Redis answers", || {
             assert!(process.is_alive(), "redis has ended");
@@ -86,6 +92,30 @@ impl Redis {
     /// Removes one field of a hash.
     pub fn remove_field(&self, key: &str, field: &str) {
         let _: i64 = self.run(redis::cmd("HDEL").arg(key).arg(field));
+    }
+
+    /// Changes one word of its configuration.
+    pub fn configure(&self, word: &str, value: &str) {
+        let _: String = self.run(redis::cmd("CONFIG").arg("SET").arg(word).arg(value));
+    }
+
+    /// Cuts off everybody, and lets nobody in while `meanwhile` does something with it by commands.
+    pub fn while_shut(&self, meanwhile: impl FnOnce(&mut dyn FnMut(&[&str]))) {
+        let ours = redis::Client::open(format!("redis://{}/", self.address));
+        let mut ours = ours.and_then(|client| client.get_connection()).expect("it answers");
+        let mut run = |words: &[&str]| {
+            let done = redis::cmd(words[0]).arg(&words[1..]).query::<redis::Value>(&mut ours);
+            done.unwrap_or_else(|error| panic!("Redis: {words:?}: {error}"));
+        };
+        run(&["CONFIG", "SET", "requirepass", "nobody knows"]);
+        run(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+        meanwhile(&mut run);
+        run(&["CONFIG", "SET", "requirepass", ""]);
+    }
+
+    /// A part of what it says about itself.
+    pub fn info(&self, part: &str) -> String {
+        self.run(redis::cmd("INFO").arg(part))
     }
 
     /// The keys that match a pattern of Redis's, sorted.

@@ -13,7 +13,7 @@ const MANY: usize = 100;
 
 /// Waits until something is so again, and asserts that it took no longer than [`BACK`].
 #[track_caller]
-fn is_back(what: &str, condition: impl FnMut() -> bool) {
+pub(super) fn is_back(what: &str, condition: impl FnMut() -> bool) {
     let begun = Instant::now();
     wait_until(what, condition);
     assert!(begun.elapsed() < BACK, "{what}: {:?}", begun.elapsed());
@@ -21,7 +21,7 @@ fn is_back(what: &str, condition: impl FnMut() -> bool) {
 
 /// Sends a value until it arrives, for nobody knows when the way is free again; then one more, which arrives once.
 #[track_caller]
-fn values_come(bridge: &Bridge, client: &ChatClient, key: &str, value: u32) {
+pub(super) fn values_come(bridge: &Bridge, client: &ChatClient, key: &str, value: u32) {
     let came = |value: u32| {
         let told = format!(" {key} {value} at ");
         client.look(|said| said.iter().filter(|said| said.body.contains(&told)).count())
@@ -45,7 +45,7 @@ fn values_come(bridge: &Bridge, client: &ChatClient, key: &str, value: u32) {
 }
 
 #[track_caller]
-fn select(client: &ChatClient, regex: &str) {
+pub(super) fn select(client: &ChatClient, regex: &str) {
     let said = client.ask(BOT, &format!("SELECT id FROM {regex};"));
     assert_eq!(said.json.unwrap()["status"], 200, "{}", said.body);
 }
@@ -182,15 +182,58 @@ fn without_redis_the_directory_is_a_file() {
     assert_eq!(output.status.code(), Some(78));
 }
 
-/// Two bridges on one Redis, one account and one dmproc.
-struct Two {
-    bridge: Bridge,
-    second: tests::Sandbox,
-    other: Option<tests::Process>,
-    redis: Redis,
+/// What the server had not acknowledged when it died is in doubt: counted, and not said again.
+fn doubt(brand: Brand) {
+    const LOST: u64 = 10;
+    let Some(mut bridge) = Bridge::start(brand, PLENTY) else { return };
+    let alice = bridge.server.login("alice");
+    select(&alice, "^a$");
+    values_come(&bridge, &alice, "a", 10);
+    wait_until("all is delivered", || bridge.counter("messages.waiting") == 0);
+    alice.logout();
+    let (told, delivered) = (bridge.counter("values.told"), bridge.counter("messages.delivered"));
+    bridge.server.process().stop();
+    for value in 0..LOST {
+        bridge.send(&format!("gauge 1|a 9{value} 100.{value};"));
+    }
+    wait_until("all is under way", || bridge.counter("values.told") == told + LOST);
+    assert_eq!((bridge.counter("messages.waiting"), bridge.counter("online")), (LOST, 1));
+    bridge.server.kill9();
+    wait_until("the bridge knows", || bridge.counter("online") == 0);
+    bridge.server.start(&bridge.sandbox);
+    is_back("it is online again", || bridge.counter("online") == 1);
+    wait_until("all is in doubt", || bridge.counter("messages.in_doubt") == LOST);
+    let alice = bridge.server.login("alice");
+    values_come(&bridge, &alice, "a", 20);
+    assert!(alice.heard().iter().all(|said| !said.body.starts_with("#1 a 9")), "it is not said again");
+    wait_until("all is delivered", || bridge.counter("messages.waiting") == 0);
+    let books = bridge.sandbox.books("xmpp");
+    assert!(books.counter("messages.delivered") > delivered);
+    assert_eq!(
+        books.counter("messages.made"),
+        books.counter("messages.delivered") + books.counter("messages.in_doubt"),
+    );
 }
 
-fn two(brand: Brand) -> Option<Two> {
+#[test]
+fn what_a_dying_server_did_not_acknowledge_is_in_doubt_at_prosody() {
+    doubt(Brand::Prosody);
+}
+
+#[test]
+fn what_a_dying_server_did_not_acknowledge_is_in_doubt_at_ejabberd() {
+    doubt(Brand::Ejabberd);
+}
+
+/// Two bridges on one Redis, one account and one dmproc.
+pub(super) struct Two {
+    pub(super) bridge: Bridge,
+    pub(super) second: tests::Sandbox,
+    pub(super) other: Option<tests::Process>,
+    pub(super) redis: Redis,
+}
+
+pub(super) fn two(brand: Brand) -> Option<Two> {
     let config = format!("{PLENTY}queries_max = 1000\nrequests_per_minute = 1000000\n");
     let (bridge, redis) = Bridge::start_on_redis(brand, &config)?;
     let second = tests::Sandbox::new();

@@ -1,8 +1,11 @@
 //! The bot as clients see it: in rosters, by service discovery, as commands, and in rooms.
 
 use serde_json::json;
-use tests::{BOT, Brand, Bridge, ROOMS, wait_for, wait_until};
+use tests::{BOT, Brand, Bridge, ROOMS, Sandbox, wait_for, wait_until};
 use xmpp_parsers::iq::Iq;
+use xmpp_parsers::jid::Jid;
+use xmpp_parsers::message::{Lang, Message, MessageType};
+use xmpp_parsers::muc::Muc;
 use xmpp_parsers::presence::{Presence, Type};
 
 use super::PLENTY;
@@ -12,7 +15,7 @@ fn is_seen(brand: Brand) {
     let alice = bridge.server.login("alice");
 
     // A contact of its own: it agrees, and wants to know in turn who is there.
-    let bot = xmpp_parsers::jid::Jid::new(BOT).unwrap();
+    let bot = Jid::new(BOT).unwrap();
     alice.send(Presence::subscribe().with_to(bot.clone()));
     alice.wait_presence(BOT, Type::Subscribed);
     alice.wait_presence(BOT, Type::None);
@@ -127,12 +130,60 @@ fn a_room_is_a_user_at_ejabberd() {
     rooms(Brand::Ejabberd);
 }
 
+/// Put out of a room, it enters again; what came meanwhile is told together.
+fn kicked(brand: Brand) {
+    let room = format!("ops@{ROOMS}");
+    let sandbox = Sandbox::new();
+    let Some(server) = sandbox.chat_server(brand) else { return };
+    // Whoever enters first owns it.
+    let carol = server.login("carol");
+    let place = Jid::new(&format!("{room}/carol")).unwrap();
+    carol.send(Presence::available().with_to(place).with_payload(Muc::new()));
+    carol.wait_presence(&room, Type::None);
+    let owner = "<query xmlns='http://jabber.org/protocol/muc#owner'><x xmlns='jabber:x:data' type='submit'/></query>";
+    assert!(matches!(carol.request(&room, true, owner), Iq::Result { .. }));
+    let bridge = Bridge::with(sandbox, server, &format!("{PLENTY}rooms = [\"{room}\"]\n"));
+    bridge.process.as_ref().unwrap().wait_log("entered");
+    let say = |text: &str| {
+        let to = Jid::new(&room).unwrap();
+        let said = Message::new_with_type(MessageType::Groupchat, to);
+        carol.send(said.with_body(Lang::default(), text.to_owned()));
+    };
+    let wait = |what: &str, begins: &str| {
+        carol.wait_said(what, 0, |said| said.from.ends_with("/leela") && said.body.starts_with(begins))
+    };
+    say("leela: SELECT id FROM ^a$");
+    wait("an answer", "#1 SELECT id FROM ^a$;\n");
+    bridge.send("gauge 1|a 6 0.0;");
+    wait("a value", "#1 a 6 at ");
+
+    let out = "<query xmlns='http://jabber.org/protocol/muc#admin'><item nick='leela' role='none'/></query>";
+    assert!(matches!(carol.request(&room, true, out), Iq::Result { .. }));
+    bridge.process.as_ref().unwrap().wait_log("put out of the room");
+    bridge.send("gauge 1|a 7 1.0;gauge 1|a 8 2.0;");
+    let told = wait("what came meanwhile", "#1 2 values of 1 series:\na 8 at ");
+    assert_eq!(told.kind, MessageType::Groupchat);
+    say("leela: STOP ALL");
+    wait("an answer", "Ended #1.");
+    assert_eq!(bridge.counter("messages.bounced"), 0);
+}
+
+#[test]
+fn a_room_is_entered_again_at_prosody() {
+    kicked(Brand::Prosody);
+}
+
+#[test]
+fn a_room_is_entered_again_at_ejabberd() {
+    kicked(Brand::Ejabberd);
+}
+
 /// Values for a contact who is known to be away are held, and told together on his return; of one who never let it
 /// know, they are sent.
 fn absence(brand: Brand) {
     let Some(bridge) = Bridge::start(brand, &format!("{PLENTY}digest_interval = \"1s\"\n")) else { return };
     let (alice, bob) = (bridge.server.login("alice"), bridge.server.login("bob"));
-    let bot = xmpp_parsers::jid::Jid::new(BOT).unwrap();
+    let bot = Jid::new(BOT).unwrap();
     alice.send(Presence::subscribe().with_to(bot));
     alice.wait_presence(BOT, Type::Subscribe);
     alice.wait_presence(BOT, Type::Subscribed);

@@ -1,0 +1,119 @@
+//! Who has the last word on what is subscribed: Redis, a bridge, several of them, the list of who may ask.
+
+use std::collections::BTreeSet;
+
+use tests::{BOT, Brand, Bridge, DIRECTORY, wait_until};
+use xmpp_parsers::jid::Jid;
+use xmpp_parsers::presence::{Presence, Type};
+
+use super::PLENTY;
+use super::faults::{Two, is_back, select, two, values_come};
+
+/// Redis was away, and is the same: what it has is right, and nothing is written back.
+#[test]
+fn a_redis_that_is_the_same_is_right() {
+    let Some((bridge, redis)) = Bridge::start_on_redis(Brand::Prosody, PLENTY) else { return };
+    let alice = bridge.server.login("alice");
+    select(&alice, "^a$");
+    select(&alice, "^b$");
+    bridge.wait_procs(2);
+    let held = redis.hash(DIRECTORY);
+    let gone = held.iter().find(|(_, entry)| entry.contains("^b$")).unwrap().0;
+    redis.while_shut(|run| {
+        wait_until("the bridge knows", || bridge.counter("directory_lost") == 1);
+        run(&["HDEL", DIRECTORY, gone]);
+        values_come(&bridge, &alice, "b", 10);
+    });
+    bridge.wait_procs(1);
+    values_come(&bridge, &alice, "a", 20);
+    assert_eq!(alice.ask(BOT, "LIST").body, "#1 SELECT id FROM ^a$;");
+    assert_eq!(redis.hash(DIRECTORY).len(), 1);
+}
+
+/// Redis is another one, and takes nothing at first: what the bridge holds is written back once it does.
+#[test]
+fn what_cannot_be_written_back_at_once_is_written_later() {
+    let Some((bridge, mut redis)) = Bridge::start_on_redis(Brand::Prosody, PLENTY) else { return };
+    let alice = bridge.server.login("alice");
+    select(&alice, "^a$");
+    select(&alice, "^b$");
+    assert_eq!(alice.ask(BOT, "STOP 1").body, "Ended #1.");
+    let held = redis.hash(DIRECTORY);
+    redis.kill9();
+    wait_until("the bridge knows", || bridge.counter("directory_lost") == 1);
+    redis.start_that(&bridge.sandbox, &["--min-replicas-to-write", "1"]);
+    let why = alice.ask(BOT, "FORMAT json").body;
+    assert!(why.starts_with("Nothing is changed, try again later: "), "{why}");
+    let refused = || redis.info("errorstats").contains("errorstat_NOREPLICAS");
+    wait_until("it has tried", refused);
+    values_come(&bridge, &alice, "b", 10);
+    assert!(redis.hash(DIRECTORY).is_empty());
+    redis.configure("min-replicas-to-write", "0");
+    is_back("Redis holds what it held", || redis.hash(DIRECTORY) == held);
+    is_back("changes are possible", || alice.ask(BOT, "MUTE 2 1s").body.starts_with("#2 is muted"));
+    assert!(alice.ask(BOT, "LIST").body.starts_with("#2 SELECT id FROM ^b$;"));
+    bridge.wait_procs(1);
+}
+
+/// Who is not on the list any more gets nothing of what he subscribed; his subscriptions stay, for lists change.
+#[test]
+fn a_list_that_is_narrower_now_counts_for_what_is_there() {
+    let Some((mut bridge, redis)) = Bridge::start_on_redis(Brand::Prosody, PLENTY) else { return };
+    let (alice, bob) = (bridge.server.login("alice"), bridge.server.login("bob"));
+    select(&alice, "^a$");
+    select(&bob, "^a$");
+    bridge.kill9();
+    bridge.configure(&format!("{PLENTY}allow = [\"bob@localhost\"]\n{}", redis.config()));
+    bridge.begin();
+    bridge.wait_procs(1);
+    let before = alice.heard().len();
+    values_come(&bridge, &bob, "a", 10);
+    let said = alice.ask(BOT, "LIST");
+    assert!(said.body.starts_with("I may not answer alice@localhost. "), "{}", said.body);
+    assert_eq!((alice.heard().len(), redis.hash(DIRECTORY).len()), (before + 1, 2));
+    assert_eq!((bridge.counter("served"), bridge.counter("failed")), (1, 1));
+}
+
+/// Two bridges are asked by one user at once: no number is given twice, no wish of his is lost, no value comes twice.
+#[test]
+fn two_bridges_are_asked_at_once() {
+    const EACH: usize = 20;
+    let Some(Two { bridge, second, other: _other, redis }) = two(Brand::Prosody) else { return };
+    let alice = bridge.server.login("alice");
+    alice.send(Presence::subscribe().with_to(Jid::new(BOT).unwrap()));
+    let bots = || {
+        let here = alice.presences().into_iter().filter(|(_, kind)| *kind == Type::None);
+        here.map(|(from, _)| from).filter(|from| from.starts_with(BOT)).collect::<BTreeSet<String>>()
+    };
+    wait_until("both are seen", || bots().len() == 2);
+    let bots = bots();
+    for number in 0..EACH {
+        for (name, bot) in ["x", "y"].iter().zip(&bots) {
+            alice.say(bot, &format!("SELECT id FROM ^{name}{number}$;"));
+            alice.say(bot, if *name == "x" { "FORMAT text" } else { "MUTE ALL 1s" });
+        }
+    }
+    // The same, of both.
+    bots.iter().for_each(|bot| alice.say(bot, "SELECT id FROM ^a$;"));
+    let subscriptions = 2 * EACH + 1;
+    wait_until("all is answered", || alice.heard().len() == 4 * EACH + 2);
+    let heard = alice.heard();
+    let refused = heard.iter().find(|said| said.json.as_ref().unwrap()["status"] != 200);
+    assert!(refused.is_none(), "{refused:?}");
+    wait_until("each is served by one", || {
+        let served = bridge.counter("served") + second.books("xmpp").counter("served");
+        let procs = bridge.sandbox.books("dmproc").counter("procs");
+        served == subscriptions as u64 && procs == subscriptions as u64
+    });
+    let list = alice.ask(BOT, "LIST").body;
+    let numbers: Vec<&str> = list.lines().map(|line| line.split(' ').next().unwrap()).collect();
+    let want: Vec<String> = (1..=subscriptions).map(|number| format!("#{number}")).collect();
+    assert_eq!(numbers, want, "{list}");
+    let prefs = redis.hash("leela.xmpp:prefs");
+    assert!(prefs["alice@localhost"].contains(r#""format":"text""#), "{prefs:?}");
+    assert_eq!(
+        alice.ask(BOT, "UNMUTE ALL").body,
+        format!("{subscriptions} subscriptions are no more muted.")
+    );
+    values_come(&bridge, &alice, "a", 10);
+}
