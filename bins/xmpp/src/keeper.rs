@@ -215,13 +215,8 @@ impl Keeper {
     /// Has all that is known written back.
     fn restore(&self) {
         let Kept::Redis(shared) = &self.kept else { return };
-        let Content { entries, .. } = &self.content;
-        tracing::warn!(
-            subscriptions = entries.len(),
-            "Redis is another one now, what this bridge knows is written back"
-        );
         let now = Instant::now();
-        let held = entries.keys().filter(|field| shared.leases.serves(field, now)).cloned();
+        let held = self.content.entries.keys().filter(|field| shared.leases.serves(field, now)).cloned();
         let front = shared.leases.is_front(now).then(String::new);
         let order = Order::Restore(Box::new(self.content.clone()), held.chain(front).collect());
         // Where there is no room the task waits for it, and answers meanwhile what is there.

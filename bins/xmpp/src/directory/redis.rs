@@ -252,6 +252,10 @@ async fn serve(
             }
             Some(Order::Restore(content, held)) => {
                 restore(connection, &content).await?;
+                tracing::warn!(
+                    subscriptions = content.entries.len(),
+                    "Redis is another one now, what this bridge knows was written back"
+                );
                 // Only now: where this fails, it is done again.
                 *run_id = Some(id.clone());
                 ours = Some((TokioInstant::now() + LEASE, held));
