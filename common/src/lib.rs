@@ -11,6 +11,7 @@ pub mod process;
 pub mod query;
 pub mod runtime_dir;
 pub mod size;
+pub mod sketch;
 pub mod span;
 pub mod spot;
 pub mod table;
