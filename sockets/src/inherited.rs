@@ -3,17 +3,23 @@
 //! What is handed over is matched by type and local address, and outlives the process: its queue waits for the
 //! successor. Source: sd_listen_fds(3); LISTEN_PID may be left out by those who start a process directly.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{UnixDatagram, UnixListener};
+use std::os::unix::net::{self, UnixDatagram, UnixListener};
 use std::path::{Path, PathBuf};
 
 use listenfd::ListenFd;
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use thiserror::Error;
+
+/// The mode of a socket between Leela's own processes.
+const OWN_MODE: u32 = 0o660;
 
 /// Connections that the kernel keeps until they are taken; it cuts this to `net.core.somaxconn`.
 const CONNECTIONS_WAITING: i32 = 4096;
@@ -80,12 +86,10 @@ impl Inherited {
                 let address = socket.local_addr().map_err(|_| InheritError::Unused(place + 3))?;
                 inherited.tcp.push((address, socket));
             } else if let Ok(Some(socket)) = handed.take_unix_datagram(place) {
-                let path =
-                    socket.local_addr().ok().and_then(|address| Some(address.as_pathname()?.to_owned()));
+                let path = socket.local_addr().ok().as_ref().and_then(path_of);
                 inherited.datagrams.push((path.ok_or(InheritError::Unused(place + 3))?, socket));
             } else if let Ok(Some(socket)) = handed.take_unix_listener(place) {
-                let path =
-                    socket.local_addr().ok().and_then(|address| Some(address.as_pathname()?.to_owned()));
+                let path = socket.local_addr().ok().as_ref().and_then(path_of);
                 inherited.listeners.push((path.ok_or(InheritError::Unused(place + 3))?, socket));
             } else {
                 return Err(InheritError::Unused(place + 3));
@@ -94,19 +98,29 @@ impl Inherited {
         Ok(inherited)
     }
 
-    /// The datagram socket at `path`.
+    /// The datagram socket at `path`, for Leela's own processes.
     pub fn databus(&mut self, path: &Path) -> Result<UnixDatagram, InheritError> {
+        self.datagram(path, OWN_MODE)
+    }
+
+    /// The listening stream socket at `path`, for Leela's own processes.
+    pub fn listener(&mut self, path: &Path) -> Result<UnixListener, InheritError> {
+        self.stream(path, OWN_MODE)
+    }
+
+    /// The datagram socket at `path`, or of the abstract name behind an `@`. One that is bound here gets `mode`.
+    pub fn datagram(&mut self, path: &Path, mode: u32) -> Result<UnixDatagram, InheritError> {
         match self.datagrams.iter().position(|(have, _)| same(have, path)) {
             Some(place) => Ok(self.datagrams.swap_remove(place).1),
-            None => bind_datagram(path),
+            None => bind_datagram(path, mode),
         }
     }
 
-    /// The listening stream socket at `path`.
-    pub fn listener(&mut self, path: &Path) -> Result<UnixListener, InheritError> {
+    /// The listening stream socket at `path`, or of the abstract name behind an `@`. One that is bound here gets `mode`.
+    pub fn stream(&mut self, path: &Path, mode: u32) -> Result<UnixListener, InheritError> {
         match self.listeners.iter().position(|(have, _)| same(have, path)) {
             Some(place) => Ok(self.listeners.swap_remove(place).1),
-            None => bind_listener(path),
+            None => bind_listener(path, mode),
         }
     }
 
@@ -225,21 +239,47 @@ pub fn grow_receive_buffer(socket: &Socket, bytes: usize) {
     }
 }
 
-fn bind_datagram(path: &Path) -> Result<UnixDatagram, InheritError> {
+fn bind_datagram(path: &Path, mode: u32) -> Result<UnixDatagram, InheritError> {
+    if let Some(name) = abstract_name(path) {
+        return named(path, name.and_then(|name| UnixDatagram::bind_addr(&name)));
+    }
     clear(path, UnixDatagram::unbound().and_then(|probe| probe.connect(path)))?;
-    finish_bind(path, UnixDatagram::bind(path))
+    finish_bind(path, UnixDatagram::bind(path), mode)
 }
 
-fn bind_listener(path: &Path) -> Result<UnixListener, InheritError> {
-    clear(path, std::os::unix::net::UnixStream::connect(path).map(|_| ()))?;
-    finish_bind(path, UnixListener::bind(path))
+fn bind_listener(path: &Path, mode: u32) -> Result<UnixListener, InheritError> {
+    if let Some(name) = abstract_name(path) {
+        return named(path, name.and_then(|name| UnixListener::bind_addr(&name)));
+    }
+    clear(path, net::UnixStream::connect(path).map(|_| ()))?;
+    finish_bind(path, UnixListener::bind(path), mode)
 }
 
-fn finish_bind<S>(path: &Path, bound: io::Result<S>) -> Result<S, InheritError> {
+fn finish_bind<S>(path: &Path, bound: io::Result<S>, mode: u32) -> Result<S, InheritError> {
     let error = |source| InheritError::Bind { address: path.display().to_string(), source };
     let socket = bound.map_err(error)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o660)).map_err(error)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(error)?;
     Ok(socket)
+}
+
+/// An abstract name goes with its last socket: one that is taken is taken by somebody.
+fn named<S>(path: &Path, bound: io::Result<S>) -> Result<S, InheritError> {
+    bound.map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => InheritError::Busy { path: path.to_owned() },
+        _ => InheritError::Bind { address: path.display().to_string(), source },
+    })
+}
+
+/// The address of the name behind an `@`; none for a path.
+fn abstract_name(path: &Path) -> Option<io::Result<net::SocketAddr>> {
+    let name = path.as_os_str().as_bytes().strip_prefix(b"@")?;
+    Some(net::SocketAddr::from_abstract_name(name))
+}
+
+/// A path, or an abstract name behind an `@`; none where the socket has no address.
+fn path_of(address: &net::SocketAddr) -> Option<PathBuf> {
+    let name = |name: &[u8]| PathBuf::from(OsString::from_vec([b"@", name].concat()));
+    address.as_pathname().map(Path::to_owned).or_else(|| address.as_abstract_name().map(name))
 }
 
 /// Removes a socket that nobody reads; `probe` is an attempt to reach its reader.
@@ -289,6 +329,31 @@ mod tests {
         assert!(matches!(Inherited::default().listener(&path), Err(InheritError::Busy { .. })));
         drop(live);
         Inherited::default().listener(&path).unwrap();
+    }
+
+    #[test]
+    fn a_socket_has_the_mode_it_is_given_and_an_abstract_name_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let mut inherited = Inherited::default();
+        let _datagrams = inherited.datagram(&path, 0o666).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o666);
+        let name = PathBuf::from(format!("@{}", dir.path().display()));
+        let taken = inherited.datagram(&name, 0o666).unwrap();
+        let listener = inherited.stream(&name, 0o666).unwrap();
+        let address = net::SocketAddr::from_abstract_name(dir.path().as_os_str().as_bytes()).unwrap();
+        UnixDatagram::unbound().unwrap().send_to_addr(b"x", &address).unwrap();
+        net::UnixStream::connect_addr(&address).unwrap();
+        assert!(matches!(inherited.datagram(&name, 0o666), Err(InheritError::Busy { .. })));
+        assert!(matches!(inherited.stream(&name, 0o666), Err(InheritError::Busy { .. })));
+        // Handed over, they are known by the same name.
+        let handed = path_of(&taken.local_addr().unwrap()).unwrap();
+        assert_eq!(handed, name);
+        inherited.datagrams.push((handed, taken));
+        inherited.listeners.push((path_of(&listener.local_addr().unwrap()).unwrap(), listener));
+        inherited.datagram(&name, 0o666).unwrap();
+        inherited.stream(&name, 0o666).unwrap();
+        inherited.finish().unwrap();
     }
 
     #[test]

@@ -21,7 +21,7 @@ const PAUSE_MAX: Duration = Duration::from_micros(400);
 /// The rate is measured over this long.
 const SPAN: Duration = Duration::from_millis(10);
 /// What the kernel books for a small datagram beyond its bytes.
-const OVERHEAD_BYTES: u64 = 768;
+pub const OVERHEAD_BYTES: u64 = 768;
 
 /// Measures the rate of wake-ups and of bytes, and says how long to pause.
 #[derive(Debug)]

@@ -260,6 +260,13 @@ impl Ring {
         (self.head - self.low()) as f64 / self.bytes as f64
     }
 
+    /// How much of the ring waits for the peer at a place, from 0 to 1; 0 when nobody is there.
+    pub fn behind(&self, place: usize) -> f64 {
+        let peer = &self.peers[place];
+        let bytes = if peer.standing == Standing::Active { self.head - peer.cursor } else { 0 };
+        bytes as f64 / self.bytes as f64
+    }
+
     /// The peers, by place.
     pub fn peers(&self) -> &[Peer] {
         &self.peers

@@ -187,6 +187,16 @@ impl Sender {
         self.ring.filling()
     }
 
+    /// How much of the ring waits for the slowest of the peers that were heard of lately, from 0 to 1. What makes more
+    /// at its own pace, as a flush does, waits for these; one that is stopped or away it does not wait for.
+    pub fn live_filling(&self, now: Instant) -> f64 {
+        let is_live = |place: &usize| {
+            let fixed = self.ring.peers()[*place].wants.fixed;
+            fixed || now.saturating_duration_since(self.links[*place].seen) <= SILENCE_MAX
+        };
+        (0..PEERS_MAX).filter(is_live).map(|place| self.ring.behind(place)).fold(0.0, f64::max)
+    }
+
     /// Records that wait for peers, the fullest peer's; 0 when all have everything.
     pub fn waiting(&self) -> u64 {
         (0..PEERS_MAX).map(|place| self.ring.waiting(place)).max().unwrap_or(0)

@@ -1,4 +1,4 @@
-//! UDP datagrams, received many at a time into memory that outlives the process.
+//! Datagrams of clients, by UDP and unix sockets, received many at a time into memory that outlives the process.
 //!
 //! The kernel writes each datagram into a slot of a mapped file whose first byte was set to a mark before. What
 //! a process killed by SIGKILL had in its hand (received, not committed) is so counted by its successor.
@@ -33,6 +33,17 @@ const MARK: u8 = 0xff;
 const HAND_WORD: usize = CARRIED_WORDS - 1;
 const SOCKETS_WORD: usize = CARRIED_WORDS - 2;
 const DROPS_WORD: usize = CARRIED_WORDS - 3;
+
+/// A datagram that came.
+#[derive(Clone, Copy, Debug)]
+pub struct Received<'a> {
+    /// What it holds.
+    pub bytes: &'a [u8],
+    /// Who sent it, as far as that is known.
+    pub from: Option<SockaddrStorage>,
+    /// It was longer than a slot, as unix datagrams can be: its end is gone.
+    pub is_cut: bool,
+}
 
 /// Receives datagrams into a mapped file.
 #[derive(Debug)]
@@ -75,7 +86,7 @@ impl Receiver {
 
     /// Datagrams that the kernel dropped at `sockets` since the last call, over a restart too as long as the
     /// sockets were handed over.
-    pub fn kernel_drops(&mut self, sockets: &[UdpSocket]) -> io::Result<u64> {
+    pub fn kernel_drops<'s>(&mut self, sockets: impl Iterator<Item = &'s UdpSocket>) -> io::Result<u64> {
         let (mut identity, mut drops) = (0, 0);
         for socket in sockets {
             identity += fstat(socket)?.st_ino;
@@ -101,8 +112,8 @@ impl Receiver {
     /// committed. Returns how many came; fewer than [`SLOTS`] means that the queue is drained.
     pub fn receive(
         &mut self,
-        socket: &UdpSocket,
-        mut each: impl FnMut(&[u8], Option<SockaddrStorage>),
+        socket: &impl AsRawFd,
+        mut each: impl FnMut(Received<'_>),
     ) -> io::Result<usize> {
         // The marks come first: between a new batch and its marks, a kill would count what is committed as in hand.
         for slot in self.hand.body_mut().chunks_exact_mut(SLOT_BYTES).take(self.used) {
@@ -128,7 +139,11 @@ impl Receiver {
         };
         for message in received {
             self.used += 1;
-            each(message.iovs().next().unwrap_or(&[]), message.address);
+            each(Received {
+                bytes: message.iovs().next().unwrap_or(&[]),
+                from: message.address,
+                is_cut: message.flags.contains(MsgFlags::MSG_TRUNC),
+            });
         }
         Ok(self.used)
     }
@@ -147,6 +162,23 @@ pub fn address(from: Option<SockaddrStorage>) -> Option<SocketAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::net::UnixDatagram;
+
+    #[test]
+    fn a_unix_datagram_that_is_longer_than_a_slot_is_known_as_cut() {
+        let dir = tempfile::tempdir().unwrap();
+        let (socket, sender) = UnixDatagram::pair().unwrap();
+        let (mut receiver, _) = Receiver::open(&dir.path().join("hand"), &[0; CARRIED_WORDS]).unwrap();
+        let mut got = Vec::new();
+        for length in [SLOT_BYTES - 1, SLOT_BYTES, SLOT_BYTES + 1, 100_000] {
+            sender.send(&vec![b'a'; length]).unwrap();
+            receiver.receive(&socket, |one| got.push((one.bytes.len(), one.is_cut))).unwrap();
+        }
+        assert_eq!(
+            got,
+            [(SLOT_BYTES - 1, false), (SLOT_BYTES, false), (SLOT_BYTES, true), (SLOT_BYTES, true)]
+        );
+    }
 
     #[test]
     fn what_was_in_hand_at_a_kill_is_counted_once() {
@@ -165,9 +197,9 @@ mod tests {
         send(5);
         let mut got = Vec::new();
         let from = sender.local_addr().unwrap();
-        let count = receiver.receive(&socket, |datagram, peer| {
-            assert_eq!(address(peer), Some(from));
-            got.push(datagram.to_vec());
+        let count = receiver.receive(&socket, |received| {
+            assert_eq!((address(received.from), received.is_cut), (Some(from), false));
+            got.push(received.bytes.to_vec());
         });
         assert_eq!((count.unwrap(), got.len(), got[4].as_slice()), (5, 5, b"gauge 4".as_slice()));
         receiver.seal(&mut carried); // committed: not in hand any more
@@ -175,14 +207,14 @@ mod tests {
         let (mut receiver, lost) = Receiver::open(&path, &carried).unwrap();
         assert_eq!(lost, 0);
         send(SLOTS + 3);
-        assert_eq!(receiver.receive(&socket, |_, _| {}).unwrap(), SLOTS);
+        assert_eq!(receiver.receive(&socket, |_| {}).unwrap(), SLOTS);
         receiver.seal(&mut carried);
-        assert_eq!(receiver.receive(&socket, |_, _| {}).unwrap(), 3);
+        assert_eq!(receiver.receive(&socket, |_| {}).unwrap(), 3);
         drop(receiver); // killed before its commit
         let (mut receiver, lost) = Receiver::open(&path, &carried).unwrap();
         assert_eq!(lost, 3);
         receiver.seal(&mut carried);
-        assert_eq!(receiver.receive(&socket, |_, _| {}).unwrap(), 0);
+        assert_eq!(receiver.receive(&socket, |_| {}).unwrap(), 0);
         receiver.seal(&mut carried);
         for (label, damage) in [
             ("removed", None),

@@ -1,7 +1,10 @@
-//! The UDP sockets of an input, read so that signals and the sender have their turn under any load.
+//! The datagram sockets of an input, read so that signals and the sender have their turn under any load; and, beside
+//! them, whatever else the input reads from.
 
+use std::fs;
 use std::net::UdpSocket;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -13,10 +16,10 @@ use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use nix::sys::socket::SockaddrStorage;
 use sockets::meminfo::meminfo;
-use sockets::pace::Pace;
-use sockets::udp::{Receiver, SLOTS, address};
+use sockets::pace::{OVERHEAD_BYTES, Pace};
+use sockets::udp::{Received, Receiver, SLOTS, address};
 
-use crate::{Output, Turns};
+use crate::{Output, Turn, Turns};
 
 /// Rounds of [`SLOTS`] datagrams in one turn, over all sockets; each socket gets one at least. Each round is a
 /// datagram of the databus or a few: more of them than its queue holds would wait for the next turn with the
@@ -24,6 +27,9 @@ use crate::{Output, Turns};
 const ROUNDS_A_TURN: usize = 4;
 /// A turn with pauses takes so long at most: signals and the sender wait for its end.
 const UNPOLLED_MAX: Duration = Duration::from_millis(5);
+
+/// Datagrams that a unix socket holds where the system does not say.
+const QUEUE_DEFAULT: u64 = 10;
 
 /// What an input makes of the datagrams it gets.
 pub trait Protocol {
@@ -38,6 +44,89 @@ pub trait Protocol {
 
     /// To be done once a second.
     fn tick(&mut self, _now: Time) {}
+
+    /// A descriptor that the protocol has registered by itself became ready. Its tokens are from [`OWN_TOKENS`] on.
+    fn ready(&mut self, _token: Token) {}
+
+    /// Takes what its own descriptors have, for one turn.
+    fn turn(&mut self, _turn: &Turn, _books: &mut Books<Self::Counters>, _output: &mut Output) -> Progress {
+        Progress::Idle
+    }
+
+    /// The end: takes what is there already, and no more, up to `deadline`.
+    fn finish(&mut self, _deadline: Instant, _books: &mut Books<Self::Counters>, _output: &mut Output) {}
+}
+
+/// Tokens from here on are a protocol's own.
+pub const OWN_TOKENS: usize = 1 << 20;
+
+/// What a protocol did in its turn.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Progress {
+    /// Nothing: there is nothing to be committed.
+    Idle,
+    /// It took all there was, or all it may for now.
+    Drained,
+    /// It took something, and wants another turn at once.
+    More,
+}
+
+/// A socket that datagrams come in by.
+#[derive(Debug)]
+pub enum Socket {
+    /// An address of the network.
+    Udp(UdpSocket),
+    /// A unix socket, and how people know it.
+    Unix(UnixDatagram, String),
+}
+
+impl From<UdpSocket> for Socket {
+    fn from(socket: UdpSocket) -> Socket {
+        Socket::Udp(socket)
+    }
+}
+
+impl AsRawFd for Socket {
+    fn as_raw_fd(&self) -> RawFd {
+        match self {
+            Socket::Udp(socket) => socket.as_raw_fd(),
+            Socket::Unix(socket, _) => socket.as_raw_fd(),
+        }
+    }
+}
+
+impl Socket {
+    fn name(&self) -> anyhow::Result<String> {
+        Ok(match self {
+            Socket::Udp(socket) => socket.local_addr()?.to_string(),
+            Socket::Unix(_, name) => name.clone(),
+        })
+    }
+
+    fn udp(&self) -> Option<&UdpSocket> {
+        match self {
+            Socket::Udp(socket) => Some(socket),
+            Socket::Unix(..) => None,
+        }
+    }
+
+    /// Gets it ready to be read; gives the bytes its queue has room for, as the kernel counts them.
+    fn prepare(&self) -> anyhow::Result<u64> {
+        Ok(match self {
+            Socket::Udp(socket) => {
+                // The flag is for answers: a send buffer may be full of those that wait for a neighbour's address.
+                socket.set_nonblocking(true)?;
+                u64::from(meminfo(socket)?.receive_buffer)
+            }
+            Socket::Unix(socket, _) => {
+                socket.set_nonblocking(true)?;
+                // It holds so many datagrams, of any length.
+                let queue = fs::read_to_string("/proc/sys/net/unix/max_dgram_qlen");
+                let queue = queue.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(QUEUE_DEFAULT);
+                queue * OVERHEAD_BYTES
+            }
+        })
+    }
 }
 
 /// The counters that every input by UDP has.
@@ -60,20 +149,25 @@ pub struct Datagram<'a> {
     pub bytes: &'a [u8],
     /// The moment its turn began.
     pub time: Time,
+    /// Its end is gone: it was longer than 64 KiB.
+    pub is_cut: bool,
     from: Option<SockaddrStorage>,
-    socket: &'a UdpSocket,
+    socket: &'a Socket,
 }
 
 impl Datagram<'_> {
-    /// Who sent it; empty where that is not known.
+    /// Who sent it; empty where that is not known. Of what came by a unix socket, that socket.
     pub fn peer(&self) -> String {
-        address(self.from).map_or_else(String::new, |peer| peer.to_string())
+        match self.socket {
+            Socket::Udp(_) => address(self.from).map_or_else(String::new, |peer| peer.to_string()),
+            Socket::Unix(_, name) => name.clone(),
+        }
     }
 
     /// Answers it; an answer for which the send buffer has no room is lost like any datagram.
     pub fn answer(&self, bytes: &[u8]) {
-        if let Some(peer) = address(self.from) {
-            let _ = self.socket.send_to(bytes, peer);
+        if let (Socket::Udp(socket), Some(peer)) = (self.socket, address(self.from)) {
+            let _ = socket.send_to(bytes, peer);
         }
     }
 }
@@ -82,8 +176,10 @@ impl Datagram<'_> {
 #[derive(Debug)]
 pub struct Inlet<P: Protocol> {
     protocol: P,
-    sockets: Vec<UdpSocket>,
+    sockets: Vec<Socket>,
     readable: Vec<bool>,
+    /// The protocol has more to take.
+    more: bool,
     receiver: Receiver,
     books: Books<P::Counters>,
     output: Output,
@@ -98,7 +194,7 @@ impl<P: Protocol> Inlet<P> {
     /// its hand.
     pub fn open(
         protocol: P,
-        sockets: Vec<UdpSocket>,
+        sockets: Vec<impl Into<Socket>>,
         hand: &Path,
         mut books: Books<P::Counters>,
         output: Output,
@@ -111,19 +207,28 @@ impl<P: Protocol> Inlet<P> {
             tracing::warn!(datagrams = lost, "the process before this one was killed with datagrams in hand");
             *P::counted(&mut books.counters).lost_in_crash += lost;
         }
+        let sockets: Vec<Socket> = sockets.into_iter().map(Into::into).collect();
         let mut granted = u64::MAX;
         for (place, socket) in sockets.iter().enumerate() {
-            // The flag is for answers: a send buffer may be full of those that wait for a neighbour's address.
-            socket.set_nonblocking(true)?;
-            granted = granted.min(u64::from(meminfo(socket)?.receive_buffer));
+            granted = granted.min(socket.prepare()?);
             registry.register(&mut SourceFd(&socket.as_raw_fd()), Token(place), Interest::READABLE)?;
         }
         let readable = vec![true; sockets.len()];
         let now = Instant::now();
         let pace = Pace::new(granted, now);
         let drained = (0, 0);
-        let mut inlet =
-            Inlet { protocol, sockets, readable, receiver, books, output, pace, drained, drain_timeout };
+        let mut inlet = Inlet {
+            protocol,
+            sockets,
+            readable,
+            more: false,
+            receiver,
+            books,
+            output,
+            pace,
+            drained,
+            drain_timeout,
+        };
         // What was lost is committed before the hand is filled again.
         inlet.commit(now);
         Ok(inlet)
@@ -131,10 +236,10 @@ impl<P: Protocol> Inlet<P> {
 
     /// Receives until it is told to stop; then hands on what it has.
     pub fn serve(mut self, turns: &mut Turns) -> anyhow::Result<()> {
-        let addresses = self.sockets.iter().map(UdpSocket::local_addr).collect::<Result<Vec<_>, _>>()?;
-        tracing::info!(listen = ?addresses, "ready");
+        let names = self.sockets.iter().map(Socket::name).collect::<Result<Vec<_>, _>>()?;
+        tracing::info!(listen = ?names, "ready");
         loop {
-            let more = self.readable.contains(&true);
+            let more = self.more || self.readable.contains(&true);
             let until = if more { Some(Instant::now()) } else { self.output.next_try() };
             let turn = turns.next_turn(until)?;
             if let Some(signal) = turn.stop {
@@ -142,13 +247,20 @@ impl<P: Protocol> Inlet<P> {
                 break;
             }
             for token in turns.tokens() {
-                if !self.output.resume(token, turn.now) {
+                if token.0 >= OWN_TOKENS {
+                    self.protocol.ready(token);
+                } else if !self.output.resume(token, turn.now) {
                     self.readable[token.0] = true;
                 }
             }
             self.output.send(turn.now);
             if turn.tick {
                 self.protocol.tick(Time::now());
+            }
+            let progress = self.protocol.turn(&turn, &mut self.books, &mut self.output);
+            self.more = progress == Progress::More;
+            if progress != Progress::Idle {
+                self.commit(turn.now);
             }
             self.drain_and_pause(turn.now)?;
             if turn.tick {
@@ -159,6 +271,7 @@ impl<P: Protocol> Inlet<P> {
         process::stopping();
         self.count_kernel_drops()?;
         let deadline = Instant::now() + self.drain_timeout;
+        self.protocol.finish(deadline, &mut self.books, &mut self.output);
         let receiver = self.receiver;
         self.output.close(self.books, turns.poll(), deadline, |carried| receiver.seal(carried))?;
         Ok(())
@@ -206,20 +319,21 @@ impl<P: Protocol> Inlet<P> {
         let socket = &sockets[place];
         // The clock is read once what is here has been received: no datagram has a time before it was sent.
         let mut received = None;
-        let count = receiver.receive(socket, |bytes, from| {
+        let count = receiver.receive(socket, |Received { bytes, from, is_cut }| {
             let time = *received.get_or_insert_with(Time::now);
             drained.0 += 1;
             drained.1 += bytes.len() as u64;
             let counted = P::counted(&mut books.counters);
             *counted.datagrams += 1;
             *counted.bytes += bytes.len() as u64;
-            protocol.take(Datagram { bytes, time, from, socket }, books, output);
+            protocol.take(Datagram { bytes, time, is_cut, from, socket }, books, output);
         });
         count.context("receiving")
     }
 
     fn count_kernel_drops(&mut self) -> anyhow::Result<()> {
-        let drops = self.receiver.kernel_drops(&self.sockets).context("asking for the kernel's drops")?;
+        let sockets = self.sockets.iter().filter_map(Socket::udp);
+        let drops = self.receiver.kernel_drops(sockets).context("asking for the kernel's drops")?;
         *P::counted(&mut self.books.counters).kernel_drops += drops;
         Ok(())
     }
@@ -307,7 +421,7 @@ mod tests {
         // As systemd hands them over.
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let inlet = inlet(&run, vec![socket]);
-        let error = inlet.sockets[0].recv(&mut [0; 9]).unwrap_err();
+        let error = inlet.sockets[0].udp().unwrap().recv(&mut [0; 9]).unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
     }
 
@@ -318,7 +432,7 @@ mod tests {
         let mut first = inlet(&run, vec![UdpSocket::bind("127.0.0.1:0").unwrap()]);
         let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
         for _ in 0..3 {
-            sender.send_to(b"x", first.sockets[0].local_addr().unwrap()).unwrap();
+            sender.send_to(b"x", first.sockets[0].udp().unwrap().local_addr().unwrap()).unwrap();
         }
         assert_eq!(first.receive(0).unwrap(), 3);
         drop(first); // killed before its commit

@@ -5,10 +5,11 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 /// What holds at every commit, by the names of counters and families: the whole, and its parts.
-const IDENTITIES: [(&str, &[&str]); 4] = [
+const IDENTITIES: [(&str, &[&str]); 5] = [
     ("received", &["accepted", "refused"]),
     ("accepted", &["passed", "merged", "dropped", "waiting"]),
     ("absolute_applied", &["absolute_emitted", "absolute_open", "absolute_lost"]),
+    ("aggregated_applied", &["aggregated_emitted", "aggregated_open", "aggregated_lost"]),
     ("frames.produced", &["frames.delivered", "frames.lost", "frames.waiting"]),
 ];
 
