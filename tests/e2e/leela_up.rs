@@ -15,7 +15,7 @@ use serde_json::Value;
 use tests::{Leela, Sandbox, binary, wait_for, wait_until};
 
 /// All that it runs, in the order of its lines.
-const PROCESSES: [&str; 7] = ["udp", "collectd", "host", "timeline", "dmproc", "storage", "http"];
+const PROCESSES: [&str; 8] = ["udp", "collectd", "statsd", "host", "timeline", "dmproc", "storage", "http"];
 
 /// A `leela up` on the instance of a sandbox; no port of the system's is used.
 struct Up {
@@ -33,6 +33,7 @@ fn config(sandbox: &Sandbox, udp: &str, collectd: &str) -> PathBuf {
     fs::create_dir(&dir).unwrap();
     fs::write(dir.join("udp.toml"), format!("listen = [\"{udp}\"]\n")).unwrap();
     fs::write(dir.join("collectd.toml"), format!("listen = [\"{collectd}\"]\n")).unwrap();
+    fs::write(dir.join("statsd.toml"), "listen = [\"127.0.0.1:0\"]\n").unwrap();
     fs::write(dir.join("http.toml"), "listen = [\"127.0.0.1:0\"]\n").unwrap();
     dir
 }
@@ -116,7 +117,7 @@ fn it_says_what_listens_where_and_what_to_type_next() {
     up.wait_out(" status");
     let said = up.out();
     let ready = said.lines().find(|line| line.contains("processes ready")).unwrap();
-    assert!(ready.starts_with("7 of 7 processes ready after "), "{ready}");
+    assert!(ready.starts_with("8 of 8 processes ready after "), "{ready}");
     let run = sandbox.run().to_string();
     for want in [&sandbox.path().join(".leela").display().to_string(), &run, "/up"] {
         assert!(ready.contains(want), "{want}: {ready}");
@@ -124,6 +125,7 @@ fn it_says_what_listens_where_and_what_to_type_next() {
     for (process, want) in [
         ("udp", &listen["udp"].to_string()[..]),
         ("collectd", &listen["collectd"].to_string()),
+        ("statsd", &listen["statsd"].to_string()),
         ("host", ""),
         ("timeline", "timeline.databus timeline.multicast"),
         ("dmproc", "dmproc.databus dmproc.proc"),
@@ -361,6 +363,7 @@ fn status_in_json_has_just_these_fields() {
     for (from, to) in [
         ("udp", "timeline"),
         ("collectd", "timeline"),
+        ("statsd", "timeline"),
         ("host", "timeline"),
         ("http", "timeline"),
         ("timeline", "dmproc"),

@@ -14,6 +14,7 @@ mod page;
 mod queries;
 mod registration;
 mod restart_keeps_queued;
+mod statsd;
 mod stopped_consumer;
 mod storage;
 mod timeline_rules_live;

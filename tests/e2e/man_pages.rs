@@ -8,7 +8,8 @@ use std::process::Command;
 use tests::{Sandbox, wait_for, workspace};
 
 /// Every process; `leela` itself is not one.
-const PROCESSES: [&str; 8] = ["collectd", "dmproc", "host", "http", "storage", "timeline", "udp", "xmpp"];
+const PROCESSES: [&str; 9] =
+    ["collectd", "dmproc", "host", "http", "statsd", "storage", "timeline", "udp", "xmpp"];
 
 fn page(process: &str) -> (PathBuf, String) {
     let path = workspace().join(format!("bins/{process}/leela-{process}.8.rst"));

@@ -44,14 +44,24 @@ impl Reader {
         Reader { socket }
     }
 
+    /// The next datagram, whatever it is.
+    ///
+    /// # Panics
+    /// When none comes.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut buffer = vec![0; DATAGRAM_BYTES_MAX + 1];
+        let length = self.socket.recv(&mut buffer).expect("a datagram comes in time");
+        buffer.truncate(length);
+        buffer
+    }
+
     /// The header and the metrics of the next datagram.
     ///
     /// # Panics
     /// When none comes, or it is none of Leela's metrics.
     pub fn datagram(&self) -> (Header, Vec<Record>) {
-        let mut buffer = [0; DATAGRAM_BYTES_MAX + 1];
-        let length = self.socket.recv(&mut buffer).expect("a datagram comes in time");
-        let (header, records) = Header::read(&buffer[..length]).expect("it is Leela's");
+        let datagram = self.bytes();
+        let (header, records) = Header::read(&datagram).expect("it is Leela's");
         assert_eq!(header.content, Content::Metrics);
         let records = Metrics::new(records, header.count);
         (header, records.map(|record| Record::from(&record.expect("records are whole"))).collect())

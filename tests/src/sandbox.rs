@@ -87,7 +87,9 @@ impl Sandbox {
     pub fn hold(&mut self, process: &str) {
         let run = self.run().clone();
         let held: Vec<OwnedFd> = match process {
-            "udp" | "collectd" | "statsd" => return self.hold_udp(process, &[(Ipv4Addr::LOCALHOST, 0).into()], 1),
+            "udp" | "collectd" | "statsd" => {
+                return self.hold_udp(process, &[(Ipv4Addr::LOCALHOST, 0).into()], 1);
+            }
             "http" => return self.hold_tcp(process, &[(Ipv4Addr::LOCALHOST, 0).into()]),
             "timeline" => vec![
                 bind_datagram(&run.timeline_databus()).into(),
@@ -188,6 +190,15 @@ impl Sandbox {
     /// Runs a process to its end, which it has to reach by itself, and gives its output.
     pub fn run_to_end(&self, process: &str, config: &str, arguments: &[&str]) -> Output {
         Sandbox::to_end(process, self.command(process, config, arguments))
+    }
+
+    /// As [`Sandbox::run_to_end`], with this on its standard input.
+    pub fn run_fed(&self, process: &str, config: &str, arguments: &[&str], input: &str) -> Output {
+        let file = self.path().join(format!("{process}.input"));
+        fs::write(&file, input).expect("the directory is ours");
+        let mut command = self.command(process, config, arguments);
+        command.stdin(File::open(&file).expect("it was written"));
+        Sandbox::to_end(process, command)
     }
 
     /// Runs a process to its end with these arguments alone, in the directory of the sandbox.
