@@ -75,25 +75,3 @@ impl Label for Area {
         self as usize
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use common::books::Slots;
-
-    #[test]
-    fn the_man_page_has_every_counter() {
-        let page = include_str!("../leela-host.8.rst");
-        let (_, diagnostics) = page.split_once("DIAGNOSTICS\n").unwrap();
-        let entries: Vec<&str> = diagnostics
-            .lines()
-            .filter(|line| line.starts_with(|first: char| first.is_ascii_lowercase()))
-            .flat_map(|line| line.split(", "))
-            .collect();
-        let mut names = Vec::new();
-        Counters::names("", &mut names);
-        for name in names {
-            assert!(entries.contains(&name.as_str()), "{name}");
-        }
-    }
-}

@@ -142,25 +142,3 @@ labels!(
         Head = "head",
     }
 );
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use common::books::Slots;
-
-    #[test]
-    fn the_man_page_has_every_counter() {
-        let page = include_str!("../leela-http.8.rst");
-        let (_, diagnostics) = page.split_once("DIAGNOSTICS\n").unwrap();
-        let entries: Vec<&str> = diagnostics
-            .lines()
-            .filter(|line| line.starts_with(|first: char| first.is_ascii_lowercase()))
-            .flat_map(|line| line.split(", "))
-            .collect();
-        let mut names = Vec::new();
-        Counters::names("", &mut names);
-        for name in names {
-            assert!(entries.contains(&name.as_str()), "{name}");
-        }
-    }
-}
