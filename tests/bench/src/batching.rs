@@ -7,21 +7,20 @@ use std::time::Duration;
 use anyhow::ensure;
 
 use crate::Scale;
-use crate::child::{Receiving, build};
-use crate::clock::{cpu_of, monotonic_ns};
+use crate::child::build;
+use crate::clock::monotonic_ns;
 use crate::core::{Core, Finished};
 use crate::cores::Cores;
 use crate::figure::{Figure, Unit, median};
-use crate::load::keys;
+use crate::receiver::Latency;
+use crate::singles::{one_by_one, singles};
 use crate::sums::Sums;
-use crate::udp_load::Load;
 
-/// How much too late a sleep may end: the generator sleeps to that long before a metric is due and spins from there.
-/// So metrics come one by one, not in bursts, as far as one core can send them.
-const SLEEP_LATE_NS: u64 = 80_000;
 const RECEIVE_BUFFER_MIB: usize = 8;
 /// Up to here the events go through leela-dmproc to a client of the proc socket; above, to a peer that sums.
 const PROC_RATE_MAX: f64 = 1e5;
+/// How long leela-udp pauses at 100,000 datagrams a second.
+const PAUSE: Duration = Duration::from_micros(400);
 
 pub(crate) fn run(scale: Scale) -> anyhow::Result<Vec<Figure>> {
     build(&["leela-udp", "leela-timeline", "leela-dmproc"])?;
@@ -40,7 +39,11 @@ pub(crate) fn run(scale: Scale) -> anyhow::Result<Vec<Figure>> {
             Figure::new(format!("batching at {word}, p99"), Unit::Microseconds, of(|round| round.p99_us))
                 .note(format!("to {}; p50 {:.0} us", to(rate), of(|round| round.p50_us)));
         match rate {
-            1e5 => figures.extend([cpu.bounds(20.0, 14.0), p99.bounds(1000.0, 1000.0)]),
+            1e5 => {
+                let alone = pause_round(rate, seconds)?;
+                let p99 = p99.baseline("waiting for a process that only pauses", alone);
+                figures.extend([cpu.bounds(20.0, 14.0), p99.bounds(1000.0, 1000.0)]);
+            }
             _ => figures.extend([cpu, p99]),
         }
     }
@@ -81,49 +84,40 @@ fn round(rate: f64, seconds: f64) -> anyhow::Result<Round> {
     Ok(Round { percent: cpu / took_ns as f64 * 100.0, p50_us, p99_us, drops })
 }
 
-/// Sends single metrics at `rate`; each one's value is its stamp.
+/// Sends single gauges at `rate`; each one's value is its stamp.
 fn send(address: SocketAddr, rate: f64, seconds: f64) -> anyhow::Result<Sums> {
-    let (load, keys) = (Load::to(address)?, keys());
-    let mut series = keys.iter().cycle();
-    let records = (rate * seconds) as u64;
-    let mut sent = Sums::default();
-    let mut bytes = Vec::new();
-    let start = monotonic_ns();
-    let due_ns = |record: u64| start + (record as f64 / rate * 1e9) as u64;
-    while sent.records < records {
-        let now = monotonic_ns();
-        let mut datagram_bytes = 0;
-        while sent.records < records && due_ns(sent.records) <= now {
-            let key = series.next().expect("it goes round");
-            let begin = bytes.len();
-            bytes.extend_from_slice(b"gauge 27|");
-            bytes.extend_from_slice(key);
-            write!(bytes, " {now};")?;
-            sent.add(key, now);
-            datagram_bytes = bytes.len() - begin;
-        }
-        if datagram_bytes > 0 {
-            // All of one moment have the same number of digits.
-            load.send(&bytes, datagram_bytes)?;
-            bytes.clear();
-        }
-        let next = due_ns(sent.records);
-        std::thread::sleep(Duration::from_nanos(next.saturating_sub(monotonic_ns() + SLEEP_LATE_NS)));
-        while monotonic_ns() < next {
-            std::hint::spin_loop();
-        }
-    }
-    Ok(sent)
+    singles(address, rate, seconds, |bytes, key, now_ns| {
+        bytes.extend_from_slice(b"gauge 27|");
+        bytes.extend_from_slice(key);
+        Ok(write!(bytes, " {now_ns};")?)
+    })
 }
 
 /// The share of a core, in percent, of a process that receives the same datagrams one by one, unread.
 fn raw_round(rate: f64, seconds: f64) -> anyhow::Result<f64> {
+    one_by_one(|address| send(address, rate, seconds))
+}
+
+/// The 99th percentile, in us, of how long metrics at `rate` wait for a process that does nothing but pause as
+/// leela-udp does, beside a core that is busy: what the machine itself adds.
+fn pause_round(rate: f64, seconds: f64) -> anyhow::Result<f64> {
     let cores = Cores::without_first()?;
-    let mut receiver = Receiving::start("raw-udp", &["--one-by-one".as_ref()])?;
-    let address: SocketAddr = receiver.line()?.parse()?;
+    let sleeper = std::thread::spawn(move || {
+        let mut waits_ns = Vec::new();
+        let mut paused = monotonic_ns();
+        let end = paused + (seconds * 1e9) as u64;
+        while paused < end {
+            std::thread::sleep(PAUSE);
+            let woken = monotonic_ns();
+            waits_ns.extend((paused..woken).step_by((1e9 / rate) as usize).map(|due| woken - due));
+            paused = woken;
+        }
+        Latency::of(&mut waits_ns)
+    });
     cores.generate()?;
-    let (before, start) = (cpu_of(receiver.pid())?, monotonic_ns());
-    send(address, rate, seconds)?;
-    let cpu = cpu_of(receiver.pid())? - before;
-    Ok(cpu.as_nanos() as f64 / (monotonic_ns() - start) as f64 * 100.0)
+    while !sleeper.is_finished() {
+        std::hint::spin_loop();
+    }
+    let latency = sleeper.join().map_err(|_| anyhow::anyhow!("the thread that pauses panicked"))?;
+    Ok(latency.p99_ns as f64 / 1e3)
 }

@@ -1,5 +1,5 @@
-//! leela-udp and leela-timeline as they are built for users, and who gets the events: one peer that sums, or
-//! leela-dmproc with one client.
+//! leela-udp or leela-statsd, and leela-timeline, as they are built for users; and who gets the events: one peer that
+//! sums, or leela-dmproc with one client.
 
 use std::ffi::OsStr;
 use std::net::SocketAddr;
@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use common::books::Snapshot;
 use common::runtime_dir::RuntimeDir;
+use common::time::Time;
 use sockets::inherited::bind_udp;
 use sockets::ring::RingFile;
 use tempfile::TempDir;
@@ -19,12 +20,19 @@ use crate::udp_load::Progress;
 
 /// Events that one process may be behind another; a ring of 64 MiB holds more than a million.
 const BEHIND_MAX: u64 = 250_000;
+/// The windows of the timeline by default, and how long after their end it begins to give them out.
+pub(crate) const INTERVAL: Duration = Duration::from_secs(10);
+pub(crate) const WINDOW_LATE: Duration = Duration::from_secs(1);
+/// All of them are given out when nothing came for so long.
+const STILL: Duration = Duration::from_millis(500);
 
 /// The processes of the core, running.
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) address: SocketAddr,
-    udp: Process,
+    /// Which input.
+    name: &'static str,
+    input: Process,
     timeline: Process,
     dmproc: Option<Process>,
     /// The peer, or the client of dmproc.
@@ -36,26 +44,29 @@ pub(crate) struct Core {
 /// What was seen at the end.
 #[derive(Debug)]
 pub(crate) struct Finished {
-    /// Processor time of udp, timeline and the peer (or client), since their starts.
+    /// Processor time of the input, the timeline and the peer (or client), since their starts.
     pub(crate) cpu: [Duration; 3],
     /// What the peer (or client) has.
     pub(crate) report: Report,
-    /// Datagrams that the kernel dropped before leela-udp.
+    /// Datagrams that the kernel dropped before the input.
     pub(crate) kernel_drops: u64,
 }
 
 impl Core {
     /// Starts them with a peer, which has further options.
     pub(crate) fn with_peer(receive_buffer_mib: usize, peer: &[&str]) -> anyhow::Result<Core> {
-        Core::start(receive_buffer_mib, |_, run| {
-            let path = run.peers().join("sum");
-            Ok((None, Receiving::sum(run, &path, &[&["--register"], peer].concat())?))
-        })
+        Core::start("udp", receive_buffer_mib, |_, run| Ok((None, summing(run, peer)?)))
+    }
+
+    /// Starts leela-statsd in the place of leela-udp, with a peer that has patience for windows.
+    pub(crate) fn statsd(receive_buffer_mib: usize, peer: &[&str]) -> anyhow::Result<Core> {
+        let peer = [&["--patience", "60"], peer].concat();
+        Core::start("statsd", receive_buffer_mib, |_, run| Ok((None, summing(run, &peer)?)))
     }
 
     /// Starts them with leela-dmproc and a client that gets every event; values are stamps.
     pub(crate) fn with_proc(receive_buffer_mib: usize) -> anyhow::Result<Core> {
-        Core::start(receive_buffer_mib, |dir, run| {
+        Core::start("udp", receive_buffer_mib, |dir, run| {
             let dmproc = Process::start("dmproc", dir, run, "client_buffer = \"16MiB\"\n", Vec::new())?;
             let socket = run.dmproc_proc();
             let words = ["--stamps", "--procs", "1", "--pattern", "^web", "--pipeline", "id", "--socket"];
@@ -65,6 +76,7 @@ impl Core {
     }
 
     fn start(
+        name: &'static str,
         receive_buffer_mib: usize,
         end: impl FnOnce(&TempDir, &RuntimeDir) -> anyhow::Result<(Option<Process>, Receiving)>,
     ) -> anyhow::Result<Core> {
@@ -74,8 +86,8 @@ impl Core {
         let timeline = Process::start("timeline", &dir, &run, "", Vec::new())?;
         let (dmproc, last) = end(&dir, &run)?;
         let config = format!("listen = [\"{address}\"]\nreceive_buffer = \"{receive_buffer_mib}MiB\"\n");
-        let udp = Process::start("udp", &dir, &run, &config, sockets)?;
-        let core = Core { address, udp, timeline, dmproc, last, run, _dir: dir };
+        let input = Process::start(name, &dir, &run, &config, sockets)?;
+        let core = Core { address, name, input, timeline, dmproc, last, run, _dir: dir };
         core.books("timeline").wait("registrations", 1)?;
         Ok(core)
     }
@@ -102,25 +114,50 @@ impl Core {
         Ok(ring.peers.iter().map(|peer| peer.waiting(&numbers)).sum())
     }
 
-    /// Processor time so far of udp, timeline and the peer.
+    /// Processor time so far of the input, the timeline and the peer.
     pub(crate) fn cpu(&self) -> anyhow::Result<[Duration; 3]> {
-        Ok([self.udp.cpu()?, self.timeline.cpu()?, cpu_of(self.last.pid())?])
+        Ok([self.input.cpu()?, self.timeline.cpu()?, cpu_of(self.last.pid())?])
     }
 
-    /// Waits until `datagrams` have been read by leela-udp and all that came of them has reached the peer; then
+    /// The input and the timeline.
+    pub(crate) fn pids(&self) -> [u32; 2] {
+        [self.input.pid(), self.timeline.pid()]
+    }
+
+    /// Waits until `datagrams` have been read and the timeline has `records`, their windows are over and all of them
+    /// have been given out.
+    pub(crate) fn wait_windows(&self, datagrams: u64, records: u64) -> anyhow::Result<()> {
+        self.books(self.name).wait("datagrams", datagrams)?;
+        let timeline = self.books("timeline");
+        timeline.wait("received", records)?;
+        let now_ns = Time::now().ns() as u64;
+        let over_ns = INTERVAL.as_nanos() as u64 - now_ns % INTERVAL.as_nanos() as u64;
+        std::thread::sleep(Duration::from_nanos(over_ns) + WINDOW_LATE);
+        let (mut emitted, mut since) = (timeline.counter("emitted")?, Instant::now());
+        while since.elapsed() < STILL {
+            std::thread::sleep(Duration::from_millis(20));
+            let now = timeline.counter("emitted")?;
+            if now != emitted {
+                (emitted, since) = (now, Instant::now());
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until `datagrams` have been read by the input and all that came of them has reached the peer; then
     /// stops everything.
     pub(crate) fn finish(mut self, datagrams: u64) -> anyhow::Result<Finished> {
-        let (udp, timeline) = (self.books("udp"), self.books("timeline"));
+        let (input, timeline) = (self.books(self.name), self.books("timeline"));
         let end = Instant::now() + Duration::from_secs(10);
         let kernel_drops = loop {
-            let (drops, read) = (udp.counter("kernel_drops")?, udp.counter("datagrams")?);
+            let (drops, read) = (input.counter("kernel_drops")?, input.counter("datagrams")?);
             if read + drops >= datagrams {
                 break drops;
             }
             ensure!(Instant::now() < end, "of {datagrams} datagrams {read} were read and {drops} dropped");
             std::thread::sleep(Duration::from_millis(10));
         };
-        let events = udp.counter("passed")?;
+        let events = input.counter("passed")?;
         timeline.wait("received", events)?;
         let mut report = match &self.dmproc {
             Some(_) => {
@@ -129,7 +166,7 @@ impl Core {
             None => Report::default(),
         };
         let cpu = self.cpu()?;
-        self.udp.stop()?;
+        self.input.stop()?;
         if let Some(dmproc) = self.dmproc {
             drop(self.last);
             dmproc.stop()?;
@@ -141,4 +178,9 @@ impl Core {
         }
         Ok(Finished { cpu, report, kernel_drops })
     }
+}
+
+/// A peer of the timeline that sums.
+fn summing(run: &RuntimeDir, more: &[&str]) -> anyhow::Result<Receiving> {
+    Receiving::sum(run, &run.peers().join("sum"), &[&["--register"], more].concat())
 }

@@ -23,6 +23,10 @@ pub(crate) enum Unit {
     Milliseconds,
     /// Less is better.
     BytesPerPoint,
+    /// More is better.
+    LinesPerCpuSecond,
+    /// Less is better.
+    BytesPerSeries,
 }
 
 impl Unit {
@@ -37,6 +41,8 @@ impl Unit {
             Unit::RequestsPerCpuSecond => "requests/cpu-second",
             Unit::Milliseconds => "ms",
             Unit::BytesPerPoint => "B/point",
+            Unit::LinesPerCpuSecond => "lines/cpu-second",
+            Unit::BytesPerSeries => "B/series",
         }
     }
 
@@ -47,6 +53,7 @@ impl Unit {
                 | Unit::EventsPerCpuSecond
                 | Unit::PointsPerCpuSecond
                 | Unit::RequestsPerCpuSecond
+                | Unit::LinesPerCpuSecond
         )
     }
 
@@ -56,12 +63,13 @@ impl Unit {
             return "skipped".to_owned();
         }
         match self {
-            Unit::RecordsPerSecond | Unit::EventsPerCpuSecond | Unit::PointsPerCpuSecond => {
-                format!("{:.2} M {word}", value / 1e6)
-            }
+            Unit::RecordsPerSecond
+            | Unit::EventsPerCpuSecond
+            | Unit::PointsPerCpuSecond
+            | Unit::LinesPerCpuSecond => format!("{:.2} M {word}", value / 1e6),
             Unit::RequestsPerCpuSecond => format!("{:.2} k {word}", value / 1e3),
             Unit::Milliseconds | Unit::BytesPerPoint => format!("{value:.2} {word}"),
-            Unit::Microseconds => format!("{value:.0} {word}"),
+            Unit::Microseconds | Unit::BytesPerSeries => format!("{value:.0} {word}"),
             Unit::Percent | Unit::Mebibytes => format!("{value:.1} {word}"),
         }
     }
@@ -104,6 +112,11 @@ impl Figure {
 
     pub(crate) fn bounds(self, to_reach: f64, aim: f64) -> Figure {
         Figure { to_reach: Some(to_reach), aim: Some(aim), ..self }
+    }
+
+    /// An aim alone.
+    pub(crate) fn aim(self, aim: f64) -> Figure {
+        Figure { aim: Some(aim), ..self }
     }
 
     pub(crate) fn baseline(self, what: impl Into<String>, value: f64) -> Figure {
@@ -151,9 +164,13 @@ pub(crate) const MARKDOWN_HEAD: &str = "| name | figure | to reach | aim | | bas
 impl fmt::Display for Figure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:<28} {:>24}", self.name, self.unit.show(self.value))?;
-        if let (Some(to_reach), Some(aim)) = (self.to_reach, self.aim) {
-            let (to_reach, aim) = (self.unit.show(to_reach), self.unit.show(aim));
-            write!(f, "   {} (to reach {to_reach}, aim {aim})", self.verdict())?;
+        match (self.to_reach, self.aim) {
+            (Some(to_reach), Some(aim)) => {
+                let (to_reach, aim) = (self.unit.show(to_reach), self.unit.show(aim));
+                write!(f, "   {} (to reach {to_reach}, aim {aim})", self.verdict())?;
+            }
+            (None, Some(aim)) => write!(f, "   {} (aim {})", self.verdict(), self.unit.show(aim))?,
+            _ => {}
         }
         for more in [self.ratio(), self.note.clone()] {
             if !more.is_empty() {

@@ -9,9 +9,10 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::Scale;
-use crate::child::{build, program, read_proc, scratch};
+use crate::child::{build, program, scratch};
 use crate::clock::cpu_of;
 use crate::figure::{Figure, Unit};
+use crate::memory::pss_mib;
 use crate::udp_load::Progress;
 
 /// The processes of an instance.
@@ -44,14 +45,6 @@ pub(crate) fn run(scale: Scale) -> anyhow::Result<Vec<Figure>> {
             .bounds(1.0, 1.0)
             .note(format!("of a core, over {} s", span.as_secs())),
     ])
-}
-
-/// Memory of a process, what it shares counted in part: PSS.
-fn pss_mib(pid: u32) -> anyhow::Result<f64> {
-    let text = read_proc(&format!("/proc/{pid}/smaps_rollup"))?;
-    let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).context("there is no Pss")?;
-    let kib: f64 = line.trim().trim_end_matches(" kB").parse().context("Pss is a number of kB")?;
-    Ok(kib / 1024.0)
 }
 
 /// `leela up`, in a directory of its own.

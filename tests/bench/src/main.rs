@@ -10,6 +10,7 @@ mod http_write;
 mod idle;
 mod live;
 mod peers;
+mod statsd;
 mod store_read;
 mod store_write;
 mod udp_events;
@@ -30,10 +31,12 @@ mod clock;
 mod figure;
 mod load;
 mod machine;
+mod memory;
 mod points;
 mod raw_http;
 mod raw_udp;
 mod readme;
+mod singles;
 mod sums;
 
 use std::path::PathBuf;
@@ -97,6 +100,12 @@ enum Row {
     HttpWrite,
     HttpRead,
     XmppLatency,
+    StatsdPacked,
+    StatsdSingle,
+    StatsdTagged,
+    StatsdTimers,
+    StatsdFootprint,
+    StatsdFlush,
     Idle,
 }
 
@@ -117,6 +126,12 @@ impl Row {
             Row::HttpWrite => http_write::run(scale),
             Row::HttpRead => http_read::run(scale),
             Row::XmppLatency => xmpp_latency::run(scale),
+            Row::StatsdPacked => statsd::packed(scale),
+            Row::StatsdSingle => statsd::single(scale),
+            Row::StatsdTagged => statsd::tagged(scale),
+            Row::StatsdTimers => statsd::timers(scale),
+            Row::StatsdFootprint => statsd::footprint(scale),
+            Row::StatsdFlush => statsd::flush(scale),
         }
     }
 }

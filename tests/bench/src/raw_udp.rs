@@ -48,7 +48,7 @@ pub(crate) fn serve(options: &Options) -> anyhow::Result<()> {
     let cpu = cpu_of_self();
     let mut heard = Instant::now();
     while report.sums.records < wanted && heard.elapsed().as_secs() < 10 {
-        if receiver.receive(&socket, |_, _| report.sums.records += 1)? == 0 {
+        if receiver.receive(&socket, |_| report.sums.records += 1)? == 0 {
             poll.poll(&mut events, Some(std::time::Duration::from_secs(1)))?;
         } else {
             heard = Instant::now();

@@ -9,6 +9,7 @@ use anyhow::Context;
 use common::books::Books;
 use common::counters;
 use common::runtime_dir::RuntimeDir;
+use common::time::Time;
 use common::value::Value;
 use common::wire::{Content, Events, Metrics};
 use hop::{Input, Received};
@@ -31,7 +32,14 @@ pub(crate) struct Report {
     pub(crate) missing: u64,
     /// When the last record was summed.
     pub(crate) last_ns: u64,
-    /// The longest time without a datagram, between the first and the last.
+    /// The stream that is summed apart.
+    #[serde(default)]
+    pub(crate) stream: Sums,
+    /// How long after its time an event that was summed came, at most.
+    #[serde(default)]
+    pub(crate) late_ns: u64,
+    /// The longest time without a datagram (or without one that has something of the stream), between the first
+    /// and the last.
     pub(crate) gap_ns: u64,
     /// Time from a record's stamp to its sum, where values are stamps.
     pub(crate) latency: Option<Latency>,
@@ -83,6 +91,26 @@ pub(crate) struct Options {
     /// Pauses between reads as the timeline does.
     #[arg(long)]
     pub(crate) pace: bool,
+    /// Only events whose names, without tags, end so are summed.
+    #[arg(long)]
+    pub(crate) suffix: Option<String>,
+    /// Events whose names begin so are a stream that is summed apart; gap and latency are its.
+    #[arg(long)]
+    pub(crate) stream: Option<String>,
+    /// Without a datagram for so many seconds it ends: the sender is gone or has lost something.
+    #[arg(long, default_value_t = 10)]
+    pub(crate) patience: u64,
+}
+
+impl Options {
+    fn is_of_stream(&self, key: &[u8]) -> bool {
+        self.stream.as_ref().is_some_and(|prefix| key.starts_with(prefix.as_bytes()))
+    }
+
+    fn is_wanted(&self, key: &[u8]) -> bool {
+        let name = key.split(|byte| *byte == b';').next().unwrap_or(key);
+        self.suffix.as_ref().is_none_or(|suffix| name.ends_with(suffix.as_bytes()))
+    }
 }
 
 counters! {
@@ -97,7 +125,7 @@ const DATABUS: Token = Token(0);
 const STDIN: Token = Token(1);
 /// Datagrams summed before they are committed together, as the timeline does.
 const DATAGRAMS_A_COMMIT: usize = 16;
-/// Without a datagram for so long it ends: the sender is gone or has lost something.
+/// The same of what receives without books.
 const IDLE_MAX: Duration = Duration::from_secs(10);
 
 struct Receiver {
@@ -143,7 +171,7 @@ pub(crate) fn serve(options: Options) -> anyhow::Result<()> {
             receiver.register(&registering, &run);
             register_at = now + registration::INTERVAL;
         }
-        let idle = u128::from(monotonic_ns() - receiver.heard_ns) >= IDLE_MAX.as_nanos();
+        let idle = (monotonic_ns() - receiver.heard_ns) / 1_000_000_000 >= receiver.options.patience;
         if stopping || idle || receiver.is_done() {
             break;
         }
@@ -194,7 +222,8 @@ impl Receiver {
             self.turn.0 += 1;
             self.turn.1 += datagram.len() as u64;
             let now_ns = monotonic_ns();
-            let sums = &mut report.sums;
+            let Report { sums, stream, late_ns, .. } = report;
+            let before = stream.records;
             let mut add = |key: &[u8], value: u64| {
                 sums.add(key, value);
                 if options.stamps {
@@ -208,19 +237,35 @@ impl Receiver {
                         add(metric.key, integer(metric.value));
                     }
                 }
-                Content::Events => {
+                Content::Events if options.suffix.is_none() => {
                     for event in Events::new(records, header.count) {
                         let event = event?;
                         add(event.key, event.value as u64);
                     }
                 }
+                Content::Events => {
+                    let now = Time::now();
+                    for event in Events::new(records, header.count) {
+                        let event = event?;
+                        if options.is_of_stream(event.key) {
+                            stream.add(event.key, event.value as u64);
+                        } else if options.is_wanted(event.key) {
+                            sums.add(event.key, event.value as u64);
+                            *late_ns = (*late_ns).max(now.since_ns(event.time).unsigned_abs());
+                        }
+                    }
+                }
                 _ => {}
             }
             report.missing += missing;
+            self.heard_ns = now_ns;
+            if options.stream.is_some() && report.stream.records == before {
+                continue;
+            }
             if report.last_ns > 0 {
                 report.gap_ns = report.gap_ns.max(now_ns - report.last_ns);
             }
-            (report.last_ns, self.heard_ns) = (now_ns, now_ns);
+            report.last_ns = now_ns;
         }
         Ok(true)
     }
