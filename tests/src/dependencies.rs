@@ -36,7 +36,7 @@ const HEAVY: [(&str, &[&str]); 14] = [
     ("hmac", &["leela-collectd", "leela-xmpp"]),
     ("hyper", &["leela-http"]),
     ("redis", &["leela-xmpp"]),
-    ("rustls", &["leela-http", "leela-xmpp"]),
+    ("rustls", &["leela-http", "leela-statsd", "leela-xmpp"]),
     ("tokio", &["leela-http", "leela-xmpp"]),
     ("tokio-xmpp", &["leela-xmpp"]),
     ("xmpp-parsers", &["leela-xmpp"]),

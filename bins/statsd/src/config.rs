@@ -1,6 +1,7 @@
 //! The configuration of leela-statsd; every key stands in statsd.toml and in the man page.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use common::config::Wrong;
 use common::process::{Mode, Process};
@@ -22,6 +23,32 @@ pub struct Config {
     pub readers: usize,
     /// Receive buffer of each socket; the kernel grants at most `net.core.rmem_max` without CAP_NET_ADMIN.
     pub receive_buffer: Size,
+    /// Addresses and ports to listen on by TCP.
+    pub tcp: Vec<SocketAddr>,
+    /// Addresses and ports to listen on by TLS.
+    pub tls: Vec<SocketAddr>,
+    /// The certificate chain to serve TLS with, PEM.
+    pub tls_certificate: PathBuf,
+    /// Its private key, PEM.
+    pub tls_key: PathBuf,
+    /// Certificates of those who may sign a client's certificate, PEM; empty to ask for none.
+    pub tls_client_ca: PathBuf,
+    /// Unix datagram sockets, paths or `@` and an abstract name.
+    pub unix_datagram: Vec<PathBuf>,
+    /// Unix stream sockets, the same.
+    pub unix_stream: Vec<PathBuf>,
+    /// The mode of unix sockets that have a path, octal.
+    pub unix_mode: String,
+    /// Connections at the same time; one more is closed at once.
+    pub connections_max: u32,
+    /// The longest line, in bytes.
+    pub line_max: Size,
+    /// The longest frame of a unix stream, in bytes.
+    pub frame_max: Size,
+    /// How long a connection may be silent.
+    pub idle_timeout: Span,
+    /// How long a TLS handshake may take.
+    pub handshake_timeout: Span,
     /// What `+5|g` and `-5|g` are.
     pub gauges: Gauges,
     /// How names are taken.
@@ -86,6 +113,19 @@ impl Default for Config {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 8125))],
             readers: 1,
             receive_buffer: Size::from_mib(64),
+            tcp: Vec::new(),
+            tls: Vec::new(),
+            tls_certificate: PathBuf::new(),
+            tls_key: PathBuf::new(),
+            tls_client_ca: PathBuf::new(),
+            unix_datagram: Vec::new(),
+            unix_stream: Vec::new(),
+            unix_mode: "0666".to_owned(),
+            connections_max: 1_024,
+            line_max: Size::from_kib(64),
+            frame_max: Size::from_kib(64),
+            idle_timeout: Span::from_mins(10),
+            handshake_timeout: Span::from_secs(10),
             gauges: Gauges::Relative,
             names: Names::Verbatim,
             tagged_names: Vec::new(),
@@ -98,6 +138,51 @@ impl Default for Config {
 }
 
 impl Config {
+    /// The mode of unix sockets that have a path.
+    ///
+    /// # Errors
+    /// Where it is none.
+    pub fn mode(&self) -> Result<u32, Wrong> {
+        let mode = u32::from_str_radix(&self.unix_mode, 8).ok().filter(|mode| *mode <= 0o777);
+        mode.ok_or(Wrong::new("unix_mode", "an octal mode, \"0600\" to \"0777\""))
+    }
+
+    fn check_streams(&self) -> Result<(), Wrong> {
+        self.mode()?;
+        for (key, paths) in [("unix_datagram", &self.unix_datagram), ("unix_stream", &self.unix_stream)] {
+            for path in paths {
+                let text = path.to_string_lossy();
+                if !(text.starts_with('/') || text.len() > 1 && text.starts_with('@')) {
+                    let why = format!("{text}: an absolute path, or @ and an abstract name");
+                    return Err(Wrong::new(key, why));
+                }
+            }
+        }
+        let empty = |path: &PathBuf| path.as_os_str().is_empty();
+        if !self.tls.is_empty() && (empty(&self.tls_certificate) || empty(&self.tls_key)) {
+            return Err(Wrong::new("tls", "it needs tls_certificate and tls_key"));
+        }
+        if let Some(both) = self.tcp.iter().find(|address| self.tls.contains(address)) {
+            return Err(Wrong::new("tls", format!("{both} stands in tcp as well")));
+        }
+        if !(1..=1_000_000).contains(&self.connections_max) {
+            return Err(Wrong::new("connections_max", "1 to 1000000"));
+        }
+        for (key, size) in [("line_max", self.line_max), ("frame_max", self.frame_max)] {
+            if !(Size::from_kib(1)..=Size::from_mib(16)).contains(&size) {
+                return Err(Wrong::new(key, "1KiB to 16MiB"));
+            }
+        }
+        for (key, span) in
+            [("idle_timeout", self.idle_timeout), ("handshake_timeout", self.handshake_timeout)]
+        {
+            if !(Span::from_secs(1)..=Span::from_days(365)).contains(&span) {
+                return Err(Wrong::new(key, "1s to 365d"));
+            }
+        }
+        Ok(())
+    }
+
     /// How lines are read.
     ///
     /// # Errors
@@ -133,8 +218,12 @@ impl Process for Config {
     }];
 
     fn check(&self) -> Result<(), Wrong> {
-        if self.listen.is_empty() {
-            return Err(Wrong::new("listen", "at least one address"));
+        let streams = self.tcp.len() + self.tls.len() + self.unix_stream.len();
+        if self.listen.len() + self.unix_datagram.len() + streams == 0 {
+            return Err(Wrong::new(
+                "listen",
+                "at least one address, or one of tcp, tls, unix_datagram, unix_stream",
+            ));
         }
         if !(1..=64).contains(&self.readers) {
             return Err(Wrong::new("readers", "1 to 64"));
@@ -142,6 +231,7 @@ impl Process for Config {
         if self.ring < Size::from_mib(1) {
             return Err(Wrong::new("ring", "at least 1MiB"));
         }
+        self.check_streams()?;
         self.reading().map(|_| ())
     }
 }
@@ -165,7 +255,25 @@ mod tests {
     fn what_cannot_work_is_told() {
         for (text, want) in [
             ("", Ok(())),
-            ("listen = []", Err("listen: at least one address")),
+            (
+                "listen = []",
+                Err("listen: at least one address, or one of tcp, tls, unix_datagram, unix_stream"),
+            ),
+            ("listen = []\ntcp = [\"127.0.0.1:8125\"]", Ok(())),
+            ("unix_mode = \"rw\"", Err("unix_mode: an octal mode, \"0600\" to \"0777\"")),
+            ("unix_stream = [\"@\"]", Err("unix_stream: @: an absolute path, or @ and an abstract name")),
+            ("unix_datagram = [\"a\"]", Err("unix_datagram: a: an absolute path, or @ and an abstract name")),
+            ("unix_datagram = [\"/a\", \"@a\"]", Ok(())),
+            ("tls = [\"127.0.0.1:1\"]", Err("tls: it needs tls_certificate and tls_key")),
+            (
+                "tcp = [\"127.0.0.1:1\"]\ntls = [\"127.0.0.1:1\"]\ntls_certificate = \"c\"\ntls_key = \"k\"",
+                Err("tls: 127.0.0.1:1 stands in tcp as well"),
+            ),
+            ("connections_max = 0", Err("connections_max: 1 to 1000000")),
+            ("line_max = \"1B\"", Err("line_max: 1KiB to 16MiB")),
+            ("frame_max = \"17MiB\"", Err("frame_max: 1KiB to 16MiB")),
+            ("idle_timeout = \"0s\"", Err("idle_timeout: 1s to 365d")),
+            ("handshake_timeout = \"1ms\"", Err("handshake_timeout: 1s to 365d")),
             ("readers = 65", Err("readers: 1 to 64")),
             ("ring = \"1KiB\"", Err("ring: at least 1MiB")),
             ("[[rules]]\nname = \"a\"\ndrop = true", Ok(())),

@@ -9,15 +9,22 @@ pub mod note;
 pub mod reader;
 pub mod rules;
 
+pub mod sources;
+pub mod streams;
+
 pub mod explain;
+
+use std::time::Instant;
 
 use common::books::{Books, Refusal};
 use common::time::Time;
-use hop::{Counted, Datagram, Output, Protocol};
+use hop::{Counted, Datagram, Output, Progress, Protocol, Turn};
+use mio::Token;
 
 use counters::Dropped;
-use dialect::{Fault, lines};
+use dialect::{Fault, Reason, lines};
 use reader::{Found, Reader, Remarks, Rules};
+use streams::Streams;
 
 pub use config::Config;
 pub use counters::Counters;
@@ -33,12 +40,33 @@ const REFUSALS_A_DATAGRAM: usize = 16;
 pub struct Lines {
     reader: Reader,
     rules: Rules,
+    line_max: usize,
 }
 
 impl Lines {
-    /// Reads lines as `rules` say.
-    pub fn new(rules: Rules) -> Lines {
-        Lines { reader: Reader::default(), rules }
+    /// Reads lines as `rules` say, of at most `line_max` bytes.
+    pub fn new(rules: Rules, line_max: usize) -> Lines {
+        Lines { reader: Reader::default(), rules, line_max }
+    }
+
+    /// The longest line, in bytes.
+    pub fn line_max(&self) -> usize {
+        self.line_max
+    }
+
+    /// Refuses what is no line to be read: it counts as one.
+    pub fn refuse(
+        &self,
+        text: &[u8],
+        reason: Reason,
+        offset: usize,
+        time: Time,
+        peer: &str,
+        books: &mut Books<Counters>,
+    ) {
+        books.counters.lines += 1;
+        books.counters.received += 1;
+        refuse(text, Fault { reason, offset }, time, &|| peer.to_owned(), &mut 0, books);
     }
 
     /// Takes the lines of a datagram or of a frame. `peer` says who sent it.
@@ -70,6 +98,9 @@ impl Lines {
         books: &mut Books<Counters>,
         output: &mut Output,
     ) {
+        if line.len() > self.line_max {
+            return self.refuse(line, Reason::TooLong, self.line_max, time, &peer(), books);
+        }
         let (mut accepted, mut refused) = (0, 0);
         self.reader.read(line, time, &self.rules, |found| match found {
             Ok(found) => {
@@ -125,7 +156,21 @@ fn refuse(
     }
 }
 
-impl Protocol for Lines {
+/// All that leela-statsd reads from.
+#[derive(Debug)]
+pub struct Statsd {
+    lines: Lines,
+    streams: Streams,
+}
+
+impl Statsd {
+    /// Reads lines, from datagrams and from streams.
+    pub fn new(lines: Lines, streams: Streams) -> Statsd {
+        Statsd { lines, streams }
+    }
+}
+
+impl Protocol for Statsd {
     type Counters = Counters;
 
     fn counted(counters: &mut Counters) -> Counted<'_> {
@@ -134,6 +179,27 @@ impl Protocol for Lines {
     }
 
     fn take(&mut self, datagram: Datagram<'_>, books: &mut Books<Counters>, output: &mut Output) {
-        Lines::take(self, datagram.bytes, datagram.time, || datagram.peer(), books, output);
+        let Datagram { bytes, time, is_cut, .. } = datagram;
+        let peer = || datagram.peer();
+        if !is_cut {
+            return self.lines.take(bytes, time, peer, books, output);
+        }
+        // Its last line is not all there.
+        let whole = memchr::memrchr(b'\n', bytes).map_or(0, |end| end + 1);
+        self.lines.take(&bytes[..whole], time, peer, books, output);
+        let rest = &bytes[whole..];
+        self.lines.refuse(rest, Reason::TooLong, rest.len(), time, &peer(), books);
+    }
+
+    fn ready(&mut self, token: Token) {
+        self.streams.ready(token);
+    }
+
+    fn turn(&mut self, turn: &Turn, books: &mut Books<Counters>, output: &mut Output) -> Progress {
+        self.streams.turn(turn, &mut self.lines, books, output)
+    }
+
+    fn finish(&mut self, deadline: Instant, books: &mut Books<Counters>, output: &mut Output) {
+        self.streams.finish(deadline, &mut self.lines, books, output);
     }
 }

@@ -68,6 +68,12 @@ reasons! {
     Event = "event", "an event is _e{TITLE BYTES,TEXT BYTES}:title|text, both lengths in bytes";
     /// A check without a status of 0 to 3.
     Status = "status", "a check is _sc|name|status, the status 0 (ok), 1 (warning), 2 (critical) or 3 (unknown)";
+    /// A line over `line_max`, or the end of a datagram that was cut.
+    TooLong = "too_long", "a line has at most `line_max` bytes, a datagram 64 KiB";
+    /// A frame over `frame_max`; the connection was closed.
+    Frame = "frame", "a frame is its length in four bytes, the lowest first, at most `frame_max`, then lines";
+    /// The connection broke off in the middle.
+    Unfinished = "unfinished", "a line ends with a line feed, or with its frame";
 }
 
 impl Reason {
