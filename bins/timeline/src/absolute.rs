@@ -80,7 +80,8 @@ mod tests {
 
     #[test]
     fn windows_close_with_the_first_record_that_is_later() {
-        let clock = Rules::default().clock(Time::from_secs(1_000_000), Duration::ZERO);
+        let clock =
+            Rules::default().clock(Time::from_secs(1_000_000), Duration::ZERO, Rules::default().windows());
         // Records as (value, seconds); the events as (rate, seconds); what is open then, as (sum, records).
         type Row<'a> = (&'a str, &'a [(f64, i64)], &'a [(f64, i64)], (f64, u32));
         let rows: [Row<'_>; 6] = [
@@ -116,7 +117,8 @@ mod tests {
 
     #[test]
     fn the_timer_divides_by_60() {
-        let clock = Rules::default().clock(Time::from_secs(1_000_000), Duration::ZERO);
+        let clock =
+            Rules::default().clock(Time::from_secs(1_000_000), Duration::ZERO, Rules::default().windows());
         let mut counters = Counters::default();
         let mut window = Window::NONE;
         for (value, at) in [(20, 1000), (40, 1003)] {

@@ -5,6 +5,7 @@ use common::counters;
 use hop::Refusal as DatagramRefusal;
 
 use crate::counters::{Counters, Reason};
+use crate::snapshot::Restored;
 
 impl Label for Reason {
     const NAMES: &'static [&'static str] = &{
@@ -45,8 +46,9 @@ impl Label for PeerRefusal {
 }
 
 counters! {
-    /// At rest `received = accepted + refused`, `accepted = passed + merged`, and
-    /// `absolute_applied = absolute_emitted + absolute_open + absolute_lost`, in records.
+    /// At rest `received = accepted + refused`, `accepted = passed + merged`,
+    /// `absolute_applied = absolute_emitted + absolute_open + absolute_lost`, and the same of those that are aggregated,
+    /// in records.
     pub struct Booked {
         /// Datagrams that were read from the databus.
         datagrams: u64,
@@ -70,7 +72,9 @@ counters! {
         notes: u64,
         /// Events of windows that the timer closed: they had no record of their own.
         timer_events: u64,
-        /// Events and notes that no peer wanted.
+        /// States that were published beside events.
+        states: u64,
+        /// Events, states and notes that no peer wanted.
         no_peer: u64,
         /// Counters that went back, with no wrap that explains it.
         reset: u64,
@@ -88,6 +92,18 @@ counters! {
         absolute_open: u64,
         /// Absolute records in windows that were open when a predecessor was killed, or too old to take up.
         absolute_lost: u64,
+        /// Counts, samples and members folded into a window.
+        aggregated_applied: u64,
+        /// Counts, samples and members whose window gave its events.
+        aggregated_emitted: u64,
+        /// Counts, samples and members in windows that are open now.
+        aggregated_open: u64,
+        /// Counts, samples and members in windows that were open when a predecessor was killed.
+        aggregated_lost: u64,
+        /// Of those that were applied, records older than the window they were folded into.
+        late: u64,
+        /// Of those that were applied, records beyond the window they were folded into.
+        ahead: u64,
         /// Records over a limit on series that were folded into an overflow series.
         overflowed: u64,
         /// Peers that are registered now.
@@ -106,18 +122,21 @@ counters! {
 pub(crate) struct Base(Booked);
 
 impl Base {
-    /// Begins where the predecessor's books stand. `taken_up` absolute records were in the state that was saved:
-    /// they are counted as applied again, and what was open beyond them is lost.
-    pub(crate) fn new(before: &mut Booked, taken_up: u64) -> Base {
-        before.absolute_lost += before.absolute_open.saturating_sub(taken_up);
+    /// Begins where the predecessor's books stand. What was in the state that was saved is counted as applied again;
+    /// what was open beyond it is lost.
+    pub(crate) fn new(before: &mut Booked, taken_up: &Restored) -> Base {
+        let Restored { absolute_records, aggregated_records, .. } = *taken_up;
+        before.absolute_lost += before.absolute_open.saturating_sub(absolute_records);
+        before.aggregated_lost += before.aggregated_open.saturating_sub(aggregated_records);
         let mut base = before.clone();
-        base.absolute_applied = base.absolute_applied.saturating_sub(taken_up);
+        base.absolute_applied = base.absolute_applied.saturating_sub(absolute_records);
+        base.aggregated_applied = base.aggregated_applied.saturating_sub(aggregated_records);
         Base(base)
     }
 
-    /// The absolute records that were open and are not any more.
+    /// The records that were open and are not any more, where so many were lost before.
     pub(crate) fn lost(&self, before: u64) -> u64 {
-        self.0.absolute_lost - before
+        self.0.absolute_lost + self.0.aggregated_lost - before
     }
 
     /// Writes what the timeline counted in this life into the books. Notes are counted there already.
@@ -129,6 +148,7 @@ impl Base {
             merged,
             refused,
             timer_events,
+            states,
             reset,
             wrapped,
             series,
@@ -136,6 +156,11 @@ impl Base {
             absolute_applied,
             absolute_emitted,
             absolute_open,
+            aggregated_applied,
+            aggregated_emitted,
+            aggregated_open,
+            late,
+            ahead,
             overflowed,
         } = *counters;
         let Base(base) = self;
@@ -148,6 +173,7 @@ impl Base {
             booked.refused.set(reason, base.refused.get(reason) + refused[reason as usize]);
         }
         booked.timer_events = base.timer_events + timer_events;
+        booked.states = base.states + states;
         booked.reset = base.reset + reset;
         booked.wrapped = base.wrapped + wrapped;
         booked.series = series;
@@ -155,6 +181,11 @@ impl Base {
         booked.absolute_applied = base.absolute_applied + absolute_applied;
         booked.absolute_emitted = base.absolute_emitted + absolute_emitted;
         booked.absolute_open = absolute_open;
+        booked.aggregated_applied = base.aggregated_applied + aggregated_applied;
+        booked.aggregated_emitted = base.aggregated_emitted + aggregated_emitted;
+        booked.aggregated_open = aggregated_open;
+        booked.late = base.late + late;
+        booked.ahead = base.ahead + ahead;
         booked.overflowed = base.overflowed + overflowed;
     }
 }

@@ -14,6 +14,10 @@ pub enum Reason {
     NotFinite,
     /// The key is none, or is longer than a key may be once `[tags]` are joined.
     BadKey,
+    /// A count or a sample that is too much for its window: 3.9e19 counted, or 1.8e10 samples.
+    OutOfRange,
+    /// A member that is empty, or over 1,024 bytes.
+    Member,
     /// Another kind of metric owns the name.
     KindConflict,
     /// It would open a series, and there are too many.
@@ -22,12 +26,14 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of [`Counters::refused`].
-    pub const ALL: [Reason; 7] = [
+    pub const ALL: [Reason; 9] = [
         Reason::Future,
         Reason::TooOld,
         Reason::Stale,
         Reason::NotFinite,
         Reason::BadKey,
+        Reason::OutOfRange,
+        Reason::Member,
         Reason::KindConflict,
         Reason::SeriesLimit,
     ];
@@ -40,16 +46,19 @@ impl Reason {
             Reason::Stale => "stale",
             Reason::NotFinite => "not_finite",
             Reason::BadKey => "bad_key",
+            Reason::OutOfRange => "out_of_range",
+            Reason::Member => "member",
             Reason::KindConflict => "kind_conflict",
             Reason::SeriesLimit => "series_limit",
         }
     }
 }
 
-/// Counts of records since the process began, but for `series` and `absolute_open`, which are of now.
+/// Counts of records since the process began, but for `series` and those that are open, which are of now.
 ///
-/// After every call `received = accepted + refused`, `accepted = passed + merged` and `absolute_applied =
-/// absolute_emitted + absolute_open`; events are `passed + timer_events`.
+/// After every call `received = accepted + refused`, `accepted = passed + merged`, `absolute_applied =
+/// absolute_emitted + absolute_open` and `aggregated_applied = aggregated_emitted + aggregated_open`; events are
+/// `passed + timer_events`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Counters {
     /// Records given to the timeline.
@@ -62,8 +71,10 @@ pub struct Counters {
     pub merged: u64,
     /// Refused records, by [`Reason`], in the order of [`Reason::ALL`].
     pub refused: [u64; Reason::ALL.len()],
-    /// Events of absolute windows that the timer closed: they had no record of their own.
+    /// Events of windows that the timer closed: they had no record of their own.
     pub timer_events: u64,
+    /// States that were published beside events.
+    pub states: u64,
     /// Counters that went back, with no wrap that explains it.
     pub reset: u64,
     /// Counters that wrapped at 2^32 or 2^64.
@@ -78,6 +89,16 @@ pub struct Counters {
     pub absolute_emitted: u64,
     /// Absolute records in windows that are open now.
     pub absolute_open: u64,
+    /// Records of counts, samples and members folded into a window, those of a state that was taken up included.
+    pub aggregated_applied: u64,
+    /// Records of counts, samples and members whose window gave its events.
+    pub aggregated_emitted: u64,
+    /// Records of counts, samples and members in windows that are open now.
+    pub aggregated_open: u64,
+    /// Of those that were applied, records older than the window they were folded into.
+    pub late: u64,
+    /// Of those that were applied, records beyond the window they were folded into.
+    pub ahead: u64,
     /// Records over a limit on series that were folded into an overflow series.
     pub overflowed: u64,
 }
@@ -93,10 +114,11 @@ impl Counters {
         self.received == self.accepted + self.refused_all()
             && self.accepted == self.passed + self.merged
             && self.absolute_applied == self.absolute_emitted + self.absolute_open
+            && self.aggregated_applied == self.aggregated_emitted + self.aggregated_open
     }
 
     /// Each counter but the refusals, under its word in the books.
-    pub fn rows(&self) -> [(&'static str, u64); 13] {
+    pub fn rows(&self) -> [(&'static str, u64); 19] {
         let Counters {
             received,
             accepted,
@@ -104,6 +126,7 @@ impl Counters {
             merged,
             refused: _,
             timer_events,
+            states,
             reset,
             wrapped,
             series,
@@ -111,6 +134,11 @@ impl Counters {
             absolute_applied,
             absolute_emitted,
             absolute_open,
+            aggregated_applied,
+            aggregated_emitted,
+            aggregated_open,
+            late,
+            ahead,
             overflowed,
         } = *self;
         [
@@ -119,6 +147,7 @@ impl Counters {
             ("passed", passed),
             ("merged", merged),
             ("timer_events", timer_events),
+            ("states", states),
             ("reset", reset),
             ("wrapped", wrapped),
             ("series", series),
@@ -126,6 +155,11 @@ impl Counters {
             ("absolute_applied", absolute_applied),
             ("absolute_emitted", absolute_emitted),
             ("absolute_open", absolute_open),
+            ("aggregated_applied", aggregated_applied),
+            ("aggregated_emitted", aggregated_emitted),
+            ("aggregated_open", aggregated_open),
+            ("late", late),
+            ("ahead", ahead),
             ("overflowed", overflowed),
         ]
     }

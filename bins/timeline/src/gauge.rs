@@ -13,11 +13,13 @@ use crate::series::Point;
 pub(crate) struct Gauge {
     pub(crate) time: Time,
     pub(crate) value: Value,
+    /// It is emitted again at the end of a window in which it was not set.
+    pub(crate) kept: bool,
 }
 
 impl Gauge {
     /// A gauge nobody has set: an adjust starts from 0.
-    pub(crate) const NEW: Gauge = Gauge { time: Time::from_ns(i64::MIN), value: Value::U64(0) };
+    pub(crate) const NEW: Gauge = Gauge { time: Time::from_ns(i64::MIN), value: Value::U64(0), kept: false };
 
     /// Every gauge passes as it is; an older one fills the past and leaves the newest value alone.
     #[inline]
@@ -26,7 +28,7 @@ impl Gauge {
             return Err(Reason::TooOld);
         }
         if time >= self.since(clock) {
-            *self = Gauge { time, value };
+            (self.time, self.value) = (time, value);
         }
         Ok(Point { time, value: value.as_f64() })
     }
@@ -38,7 +40,7 @@ impl Gauge {
             return Err(Reason::TooOld);
         }
         let time = time.max(self.since(clock));
-        *self = Gauge { time, value: sum(self.value, change) };
+        (self.time, self.value) = (time, sum(self.value, change));
         Ok(Point { time, value: self.value.as_f64() })
     }
 
@@ -64,7 +66,7 @@ mod tests {
         }
         use Do::{Adjust, Set};
         let now = Time::from_secs(1_000_000_000);
-        let clock = Rules::default().clock(now, Duration::ZERO);
+        let clock = Rules::default().clock(now, Duration::ZERO, Rules::default().windows());
         let mut gauge = Gauge::NEW;
         // Seconds before now; what; the event's seconds before now and its value.
         for (ago, what, want) in [
@@ -93,9 +95,9 @@ mod tests {
     fn a_clock_that_is_set_back_does_not_freeze_a_gauge() {
         let rules = Rules::default();
         let mut gauge = Gauge::NEW;
-        let before = rules.clock(Time::from_secs(2_000_000), Duration::ZERO);
+        let before = rules.clock(Time::from_secs(2_000_000), Duration::ZERO, rules.windows());
         gauge.set(Time::from_secs(2_000_000), Value::U64(1), &before).unwrap();
-        let after = rules.clock(Time::from_secs(1_000_000), Duration::ZERO);
+        let after = rules.clock(Time::from_secs(1_000_000), Duration::ZERO, rules.windows());
         gauge.set(Time::from_secs(1_000_000), Value::U64(5), &after).unwrap();
         let point = gauge.adjust(Time::from_secs(1_000_001), Value::U64(1), &after).unwrap();
         assert_eq!(point, Point { time: Time::from_secs(1_000_001), value: 6.0 });

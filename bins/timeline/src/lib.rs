@@ -9,6 +9,7 @@ pub mod peers;
 pub mod timeline;
 
 pub mod counters;
+pub mod emitted;
 pub mod limits;
 pub mod rules;
 pub mod snapshot;
@@ -19,7 +20,10 @@ mod moment;
 mod number;
 mod rate;
 mod series;
+mod tally;
+mod windows;
 
+mod flush;
 mod table;
 
 mod wheel;

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use common::books::Books;
+use common::exit::Exit;
 use common::process::{self, Process};
 use hop::{Output, Turns, without_sockets};
 use leela_timeline::config::Config;
@@ -25,7 +26,8 @@ fn main() -> ExitCode {
         let books = Books::open(&run.books(name), name, SOURCES)?;
         let output = Output::open(run, name, config.ring, &books, turns.registry(), OUTPUT)?;
         let host = nix::unistd::gethostname()?;
-        let timeline = Timeline::new(config.rules(&host.to_string_lossy()));
+        let rules = config.rules(&host.to_string_lossy()).map_err(|wrong| Exit::Config.error(wrong))?;
+        let timeline = Timeline::new(rules);
         let state = places.state_dir.file("timeline.state");
         let ends = Ends { databus, multicast, directory: run.path().to_owned(), state };
         let drain_timeout = config.drain_timeout.duration();

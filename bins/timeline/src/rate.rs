@@ -102,7 +102,8 @@ mod tests {
     type Row<'a> = (&'a str, &'a [(Value, f64)], &'a [Result<Option<f64>, Reason>], u64, u64);
 
     fn run(readings: &[(Value, f64)], counter: bool) -> (Vec<Result<Option<f64>, Reason>>, Counters) {
-        let clock = Rules::default().clock(Time::from_secs(1_000_000), Duration::ZERO);
+        let clock =
+            Rules::default().clock(Time::from_secs(1_000_000), Duration::ZERO, Rules::default().windows());
         let mut counters = Counters::default();
         let mut base = Base::NEW;
         let got = readings
@@ -246,9 +247,9 @@ mod tests {
     fn a_clock_that_is_set_back_gives_a_new_base() {
         let rules = Rules::default();
         let mut base = Base::NEW;
-        let clock = rules.clock(Time::from_secs(2_000_000), Duration::ZERO);
+        let clock = rules.clock(Time::from_secs(2_000_000), Duration::ZERO, rules.windows());
         base.derive(Time::from_secs(2_000_000), u(1), &clock).unwrap();
-        let clock = rules.clock(Time::from_secs(1_000_000), Duration::ZERO);
+        let clock = rules.clock(Time::from_secs(1_000_000), Duration::ZERO, rules.windows());
         for (at, want) in [(1_000_000, Ok(None)), (1_000_010, Ok(Some(1.0)))] {
             let value = u(at as u64 - 999_990);
             let got =

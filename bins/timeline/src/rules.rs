@@ -3,22 +3,29 @@
 use std::time::Duration;
 
 use common::key;
-use common::metric::Metric;
+use common::metric::{Kind, MEMBER_BYTES_MAX, Metric};
 use common::time::{SECOND_NS, Time};
 use thiserror::Error;
 
 use crate::counters::Reason;
+use crate::emitted::{Emitted, PROFILES_MAX};
 use crate::limits::Limits;
 use crate::moment::{self, Moment};
+use crate::series::NO_ZEROS;
+use crate::windows::Windows;
 
 /// How far a record's time may be ahead of this host's clock.
 pub const FUTURE_MAX: Duration = Duration::from_secs(600);
 
 /// What of the timeline's rules is configuration.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Rules {
     /// The interval that sources keep, about: the base of a rate moves when half of it has passed. 10 s.
     pub resolution: Duration,
+    /// The windows of counts, samples and members, aligned to the wall clock. 10 s.
+    pub interval: Duration,
+    /// A count that is idle gives one 0, then zeros for so long. None.
+    pub idle_zeros: Duration,
     /// A series without a record for so long goes; to a tenth of a second. 1 h.
     pub ttl: Duration,
     /// A gauge further back than this is refused. 400 days.
@@ -27,16 +34,21 @@ pub struct Rules {
     pub tags: Vec<(String, String)>,
     /// How many series there may be.
     pub limits: Limits,
+    /// What is emitted of samples, and which gauges are emitted again.
+    pub emitted: Emitted,
 }
 
 impl Default for Rules {
     fn default() -> Rules {
         Rules {
             resolution: Duration::from_secs(10),
+            interval: Duration::from_secs(10),
+            idle_zeros: Duration::ZERO,
             ttl: Duration::from_secs(3600),
             backfill_max: Duration::from_secs(400 * 86_400),
             tags: Vec::new(),
             limits: Limits::default(),
+            emitted: Emitted::default(),
         }
     }
 }
@@ -47,6 +59,15 @@ pub enum RulesError {
     /// Under a millisecond or over a day.
     #[error("resolution is between 1ms and 1d")]
     Resolution,
+    /// Under a second, over an hour, or no whole seconds.
+    #[error("interval is whole seconds from 1s to 1h")]
+    Interval,
+    /// Over a day.
+    #[error("idle_zeros is at most 1d")]
+    IdleZeros,
+    /// Too many lists of what is emitted of samples.
+    #[error("there are at most 255 lists of samples")]
+    Samples,
     /// Under a second or over a year.
     #[error("ttl is between 1s and 365d")]
     Ttl,
@@ -73,6 +94,16 @@ impl Rules {
         if !(Duration::from_millis(1)..=DAY).contains(&self.resolution) {
             return Err(RulesError::Resolution);
         }
+        let hour = Duration::from_secs(1)..=Duration::from_secs(3600);
+        if !hour.contains(&self.interval) || self.interval.subsec_nanos() > 0 {
+            return Err(RulesError::Interval);
+        }
+        if self.idle_zeros > DAY {
+            return Err(RulesError::IdleZeros);
+        }
+        if self.emitted.samples.len() > PROFILES_MAX {
+            return Err(RulesError::Samples);
+        }
         if !(Duration::from_secs(1)..=DAY * 365).contains(&self.ttl) {
             return Err(RulesError::Ttl);
         }
@@ -92,9 +123,21 @@ impl Rules {
         Ok(())
     }
 
+    /// No window yet, of the interval there is.
+    pub(crate) fn windows(&self) -> Windows {
+        Windows::new(nanoseconds(self.interval))
+    }
+
+    /// How many zeros a count gives that is idle.
+    pub(crate) fn zeros_max(&self) -> u16 {
+        let zeros = 1 + self.idle_zeros.as_nanos().div_ceil(self.interval.as_nanos().max(1));
+        u16::try_from(zeros).unwrap_or(NO_ZEROS).min(NO_ZEROS - 1)
+    }
+
     /// What the kinds ask of the clocks during one call.
-    pub(crate) fn clock(&self, now: Time, mono: Duration) -> Clock {
+    pub(crate) fn clock(&self, now: Time, mono: Duration, windows: Windows) -> Clock {
         Clock {
+            windows,
             latest: now.plus_ns(nanoseconds(FUTURE_MAX)),
             oldest: now.plus_ns(-nanoseconds(self.backfill_max)),
             half_ns: nanoseconds(self.resolution) / 2,
@@ -115,6 +158,8 @@ pub(crate) struct Clock {
     pub(crate) half_ns: i64,
     /// Tenths of a second.
     pub(crate) ttl: u32,
+    /// The windows that are open.
+    pub(crate) windows: Windows,
     pub(crate) moment: Moment,
 }
 
@@ -125,11 +170,11 @@ impl Clock {
         if !metric.value.is_finite() {
             return Err(Reason::NotFinite);
         }
-        if metric.kind.is_weighted() || metric.kind == common::metric::Kind::Member {
-            return Err(Reason::KindConflict);
-        }
         if metric.time > self.latest {
             return Err(Reason::Future);
+        }
+        if metric.kind == Kind::Member && !(1..=MEMBER_BYTES_MAX).contains(&metric.member.len()) {
+            return Err(Reason::Member);
         }
         Ok(())
     }
@@ -160,6 +205,12 @@ mod tests {
         for (rules, want) in [
             (Rules::default(), Ok(())),
             (Rules { resolution: Duration::ZERO, ..Rules::default() }, Err(RulesError::Resolution)),
+            (Rules { interval: Duration::from_millis(1500), ..Rules::default() }, Err(RulesError::Interval)),
+            (Rules { interval: Duration::from_secs(3601), ..Rules::default() }, Err(RulesError::Interval)),
+            (
+                Rules { idle_zeros: Duration::from_secs(86_401), ..Rules::default() },
+                Err(RulesError::IdleZeros),
+            ),
             (Rules { ttl: Duration::from_millis(900), ..Rules::default() }, Err(RulesError::Ttl)),
             (Rules { backfill_max: Duration::MAX, ..Rules::default() }, Err(RulesError::BackfillMax)),
             (tags("host", "web01"), Ok(())),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use common::books::{Books, Refusal};
 use common::key;
-use common::metric::{Event, Kind, Metric, Note};
+use common::metric::{Event, Kind, Metric, Note, State};
 use common::process;
 use common::text;
 use common::time::Time;
@@ -23,7 +23,7 @@ use sockets::registration::{self, REGISTRATION_BYTES_MAX, RegistrationError};
 use crate::booked::{Base, Booked, PeerRefusal};
 use crate::counters::Reason;
 use crate::peers::wants;
-use crate::snapshot::{self, TakenUp};
+use crate::snapshot::{self, Restored, TakenUp};
 use crate::timeline::{self, Timeline};
 
 /// The first token of the output.
@@ -45,6 +45,10 @@ const REFUSALS_A_COMMIT: usize = 16;
 const RECORDS: usize = 32;
 /// How often the timeline closes windows and looks for idle series.
 const TICK: Duration = Duration::from_millis(100);
+/// A window is not emitted further while so much of the ring waits for a peer that is there.
+const FILLING_MAX: f64 = 0.5;
+/// How long a flush then waits.
+const PACE: Duration = Duration::from_millis(2);
 /// The databus's queue is counted in datagrams, not in bytes: there is always room for a pause.
 const QUEUE_BYTES: u64 = 1 << 30;
 
@@ -102,11 +106,11 @@ impl Service {
     ) -> anyhow::Result<Service> {
         let start = Instant::now();
         let taken_up = take_up(&mut timeline, &ends.state);
-        let lost_before = books.counters.absolute_lost;
-        let base = Base::new(&mut books.counters, taken_up);
+        let lost_before = books.counters.absolute_lost + books.counters.aggregated_lost;
+        let base = Base::new(&mut books.counters, &taken_up);
         let lost = base.lost(lost_before);
         if lost > 0 {
-            tracing::warn!(records = lost, "absolute windows of the last leela-timeline are lost");
+            tracing::warn!(records = lost, "windows of the last leela-timeline are lost");
         }
         let mut input = Input::new(ends.databus)?;
         ends.multicast.set_nonblocking(true)?;
@@ -134,11 +138,12 @@ impl Service {
     /// Makes events of metrics until it is told to stop; then saves its state.
     pub fn serve(mut self, turns: &mut Turns) -> anyhow::Result<()> {
         tracing::info!(series = self.timeline.counters().series, "ready");
-        let mut tick_at = self.start;
+        let (mut tick_at, mut flush_at) = (self.start, self.start);
         loop {
             let next_try = self.output.next_try();
             let more = self.readable || self.has_registrations;
-            let until = if more { Instant::now() } else { next_try.map_or(tick_at, |at| at.min(tick_at)) };
+            let due = tick_at.min(flush_at);
+            let until = if more { Instant::now() } else { next_try.map_or(due, |at| at.min(due)) };
             let turn = turns.next_turn(Some(until))?;
             if let Some(signal) = turn.stop {
                 tracing::info!(signal, "stopping");
@@ -161,6 +166,9 @@ impl Service {
             if turn.now >= tick_at {
                 let more = self.tick(turn.now, Time::now());
                 tick_at = if more { turn.now } else { turn.now + TICK };
+            }
+            if turn.now >= flush_at {
+                flush_at = turn.now + self.flush(turn.now, Time::now());
             }
             if turn.tick {
                 self.expire_peers(turn.now);
@@ -270,7 +278,7 @@ impl Service {
                 return Ok(datagram.len() as u64);
             }
         };
-        let mut outlet = Outlet { output, refused };
+        let mut outlet = Outlet { output, refused, wants_states: false };
         match header.content {
             Content::Metrics => {
                 let mut batch = [NOTHING; RECORDS];
@@ -313,11 +321,28 @@ impl Service {
     fn tick(&mut self, now: Instant, time: Time) -> bool {
         let Service { timeline, output, refused, .. } = self;
         let before = timeline.counters().timer_events;
-        let more = timeline.tick(time, now - self.start, &mut Outlet { output, refused });
+        let mut outlet = Outlet { output, refused, wants_states: false };
+        let more = timeline.tick(time, now - self.start, &mut outlet);
         if self.timeline.counters().timer_events != before {
             self.commit(now);
         }
         more
+    }
+
+    /// Emits a slice of the window that is due; gives how long until the next one.
+    fn flush(&mut self, now: Instant, time: Time) -> Duration {
+        let Service { timeline, output, refused, .. } = self;
+        let sender = output.sender();
+        if sender.live_filling(now) > FILLING_MAX {
+            return PACE;
+        }
+        let wants_states = sender.wanted(Content::States as u8);
+        let before = timeline.counters().timer_events;
+        let more = timeline.flush(time, &mut Outlet { output, refused, wants_states });
+        if self.timeline.counters().timer_events != before {
+            self.commit(now);
+        }
+        if more { Duration::ZERO } else { TICK }
     }
 
     fn commit(&mut self, now: Instant) {
@@ -356,12 +381,21 @@ impl Service {
 struct Outlet<'a> {
     output: &'a mut Output,
     refused: &'a mut Vec<Refused>,
+    wants_states: bool,
 }
 
 impl timeline::Output for Outlet<'_> {
     #[inline]
     fn event(&mut self, event: Event<'_>) {
         self.output.event(&event);
+    }
+
+    fn state(&mut self, state: State<'_>) {
+        self.output.state(&state);
+    }
+
+    fn wants_states(&self) -> bool {
+        self.wants_states
     }
 
     fn refused(&mut self, metric: &Metric<'_>, reason: Reason) {
@@ -389,18 +423,18 @@ fn is_sound(note: &Note<'_>) -> bool {
         && std::str::from_utf8(note.json).is_ok()
 }
 
-/// Takes up the state that the predecessor saved; gives the absolute records in it.
-fn take_up(timeline: &mut Timeline, path: &std::path::Path) -> u64 {
+/// Takes up the state that the predecessor saved; gives what was in it.
+fn take_up(timeline: &mut Timeline, path: &std::path::Path) -> Restored {
     match snapshot::take_up(timeline, path, Time::now(), Duration::ZERO) {
-        TakenUp::Nothing => 0,
+        TakenUp::Nothing => Restored::default(),
         TakenUp::Restored(restored) => {
             tracing::info!(series = restored.series, away = ?restored.downtime, "state taken up");
-            restored.absolute_records
+            restored
         }
         TakenUp::Refused { error, aside } => {
             let aside = aside.map(|path| path.display().to_string());
             tracing::error!(path = %path.display(), %error, ?aside, "the saved state is not taken up");
-            0
+            Restored::default()
         }
     }
 }

@@ -4,8 +4,8 @@
 //!
 //! ```text
 //! ┌──────────────┬─────────┬─────────────┬────────────┬──────────────────────┐
-//! │ "LEELA TL"   │ version │ saved       │ series     │ crc32 of the         │
-//! │ 8 bytes      │ u32     │ i64, ns     │ u64        │ 28 bytes before: u32 │
+//! │ "LEELA TL"   │ version │ saved       │ records    │ crc32 of the         │
+//! │ 8 bytes      │ u32 = 2 │ i64, ns     │ u64        │ 28 bytes before: u32 │
 //! └──────────────┴─────────┴─────────────┴────────────┴──────────────────────┘
 //! ┌──────────────┬─────────────────┬─────────────────────┐
 //! │ length       │ crc32 of what   │ records             │
@@ -17,14 +17,25 @@
 //! └──────┴───────┴─────────┴────────────┴────────┴─────────┴───────┴───────┴───────────────┘
 //! ```
 //!
-//! `kind` is the wire's code of gauge, counter, derive or absolute. `flags` has in its two low bits what `value`
+//! `kind` is the wire's code of the series' kind, gauge for gauge and adjust. `flags` has in its two low bits what `value`
 //! is (0 u64, 1 i64, 2 f64) and 4 for an overflow series. `time` and `value` are the newest value of a gauge, the
 //! base of a rate, the opening and the sum of a window. `extra` is the highest rate seen (f64), or a window's
 //! records (low 32 bits; 0 is no window) and how long until the timer closes it (high 32 bits, 0.1 s).
 //!
 //! The time between two runs is what the wall clock says has passed since `saved`, at least 0. It makes series
 //! older, so that one idle for a `ttl` in all is gone, and windows due; a window's sum is kept however long it
-//! took. Bases stay as they are: a rate is divided by its gap, whatever that is. Limits do not hold back what was
+//! took. Behind the key of a count, a sample and a member stands what is in its two slots; a count's `extra` is how many
+//! empty windows it has behind it:
+//!
+//! ```text
+//! ┌─────────┬────────┬───────────────────────────────┐
+//! │ records │ length │ a state, as it is published:  │  twice; 0 records have no state
+//! │ u32     │ u16    │ length bytes                  │
+//! └─────────┴────────┴───────────────────────────────┘
+//! ```
+//! A record of kind 0 says which windows these slots are of. It has no key: `time` is the end of the newest window, which
+//! is the first slot's; the low bits of `extra` say what becomes of the other slot (0 it is empty, 1 it is open, 2 it is
+//! being emitted), whose window ends at `value`. Version 1 has neither it nor those kinds; it is taken up too. Bases stay as they are: a rate is divided by its gap, whatever that is. Limits do not hold back what was
 //! known; `[tags]` are joined anew.
 
 use std::fs::{self, File, OpenOptions};
@@ -33,7 +44,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use common::metric::Kind;
+use common::metric::{Kind, State as Published};
+use common::sketch::{Amount, Members, Samples, StateError};
 use common::time::Time;
 use common::value::Value;
 use thiserror::Error;
@@ -44,17 +56,27 @@ use crate::index::NONE;
 use crate::moment::{self, Moment};
 use crate::rate::Base;
 use crate::rules::Clock;
-use crate::series::{Series, State};
+use crate::series::{Counted, NO_ZEROS, Pools, Sampled, Series, State};
+use crate::tally::Tally;
 use crate::timeline::Timeline;
+use crate::windows::Other;
 
 const MAGIC: &[u8; 8] = b"LEELA TL";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+const VERSION_BEFORE: u32 = 1;
 const HEADER_BYTES: usize = 32;
 const RECORD_BYTES: usize = 40;
 
 /// A block is written when it is this long; it may be longer by one record.
 const BLOCK_BYTES: usize = 64 << 10;
-const BLOCK_BYTES_MAX: usize = BLOCK_BYTES + RECORD_BYTES + common::key::KEY_BYTES_MAX;
+const BLOCK_BYTES_MAX: usize =
+    BLOCK_BYTES + RECORD_BYTES + common::key::KEY_BYTES_MAX + 2 * (SLOT_BYTES + Published::BYTES_MAX);
+
+/// Bytes of a slot before its state.
+const SLOT_BYTES: usize = 6;
+
+/// The kind of the record that says which windows are open.
+const WINDOWS: u8 = 0;
 
 const OVERFLOW: u8 = 4;
 
@@ -107,6 +129,8 @@ pub struct Restored {
     /// Absolute records in open windows. They are counted as applied a second time: books that go on from the
     /// process before take them off.
     pub absolute_records: u64,
+    /// Counts, samples and members in open windows, counted as the absolute ones are.
+    pub aggregated_records: u64,
     /// The time between, by the wall clock.
     pub downtime: Duration,
 }
@@ -165,18 +189,23 @@ fn sync_directory(path: &Path) -> io::Result<()> {
 }
 
 /// Writes the state, a block at a time.
-fn write(timeline: &Timeline, to: &mut impl Write, now: Time, mono: Duration) -> io::Result<u64> {
+pub(crate) fn write(timeline: &Timeline, to: &mut impl Write, now: Time, mono: Duration) -> io::Result<u64> {
     let series = timeline.counters().series;
-    let clock = timeline.rules().clock(now, mono);
+    let clock = timeline.rules().clock(now, mono, timeline.windows);
+    let windows = timeline.windows.ends();
+    let records = series + u64::from(windows.is_some());
     let mut header = Vec::with_capacity(HEADER_BYTES);
     header.extend_from_slice(MAGIC);
     header.extend_from_slice(&VERSION.to_le_bytes());
     header.extend_from_slice(&now.ns().to_le_bytes());
-    header.extend_from_slice(&series.to_le_bytes());
+    header.extend_from_slice(&records.to_le_bytes());
     header.extend_from_slice(&crc32fast::hash(&header).to_le_bytes());
     to.write_all(&header)?;
 
     let mut block = Vec::with_capacity(BLOCK_BYTES_MAX);
+    if let Some((newest_end, before)) = windows {
+        encode_windows(newest_end, before, &mut block);
+    }
     for id in 0..timeline.table.series.end() {
         let Some(one) = timeline.table.series.get(id) else { continue };
         encode(one, timeline, &clock, &mut block);
@@ -199,11 +228,23 @@ fn write_block(block: &mut Vec<u8>, to: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
+fn encode_windows(newest_end: Time, before: Option<(Time, Other)>, block: &mut Vec<u8>) {
+    let (end, other) = before.map_or((0, 0), |(end, other)| (end.ns(), other as u64));
+    block.extend_from_slice(&[WINDOWS, 1, 0, 0]);
+    block.extend_from_slice(&[0; 12]);
+    block.extend_from_slice(&newest_end.ns().to_le_bytes());
+    block.extend_from_slice(&end.to_le_bytes());
+    block.extend_from_slice(&other.to_le_bytes());
+}
+
 /// Appends the series; a free place and another spelling are none.
 fn encode(series: &Series, timeline: &Timeline, clock: &Clock, block: &mut Vec<u8>) {
     let (kind, time, value, extra) = match series.state {
-        State::Free | State::Spelling(_) => return,
-        State::Gauge(Gauge { time, value }) => (Kind::Gauge, time, value, 0),
+        State::Free | State::Spelling(..) => return,
+        State::Gauge(Gauge { time, value, .. }) => (Kind::Gauge, time, value, 0),
+        State::Count { quiet, .. } => (Kind::Count, NONE_YET, Value::U64(0), u64::from(quiet)),
+        State::Sample { .. } => (Kind::Sample, NONE_YET, Value::U64(0), 0),
+        State::Member { .. } => (Kind::Member, NONE_YET, Value::U64(0), 0),
         State::Counter(Base { time, value, highest }) => (Kind::Counter, time, value, highest.to_bits()),
         State::Derive(Base { time, value, highest }) => (Kind::Derive, time, value, highest.to_bits()),
         State::Absolute(Window { opened, sum, due, records }) => {
@@ -227,10 +268,43 @@ fn encode(series: &Series, timeline: &Timeline, clock: &Clock, block: &mut Vec<u
     block.extend_from_slice(&bits.to_le_bytes());
     block.extend_from_slice(&extra.to_le_bytes());
     block.extend_from_slice(key);
+    // The newest window's slot is the first one of the successor.
+    let newest = timeline.windows.newest();
+    for slot in [newest, 1 - newest] {
+        match &series.state {
+            State::Count { tallies, .. } => {
+                let tally = tallies[slot];
+                encode_slot(block, tally.records, |block| tally.sum().encode(block));
+            }
+            State::Sample { slots, .. } => match timeline.pools.samples.get(slots[slot]) {
+                Some(sampled) => encode_slot(block, sampled.records, |block| sampled.samples.encode(block)),
+                None => encode_slot(block, 0, |_| {}),
+            },
+            State::Member { slots } => match timeline.pools.members.get(slots[slot]) {
+                Some(counted) => encode_slot(block, counted.records, |block| counted.members.encode(block)),
+                None => encode_slot(block, 0, |_| {}),
+            },
+            _ => {}
+        }
+    }
+}
+
+/// A time that no record has.
+const NONE_YET: Time = Time::from_ns(0);
+
+fn encode_slot(block: &mut Vec<u8>, records: u32, state: impl FnOnce(&mut Vec<u8>)) {
+    block.extend_from_slice(&records.to_le_bytes());
+    let length_at = block.len();
+    block.extend_from_slice(&[0; 2]);
+    if records > 0 {
+        state(block);
+    }
+    let length = u16::try_from(block.len() - length_at - 2).expect("a state has at most 24 KiB");
+    block[length_at..length_at + 2].copy_from_slice(&length.to_le_bytes());
 }
 
 /// Reads a state into an empty timeline, which is of no use when it fails.
-fn read(
+pub(crate) fn read(
     timeline: &mut Timeline,
     from: &mut impl Read,
     now: Time,
@@ -242,21 +316,21 @@ fn read(
         return Err(SnapshotError::Magic);
     }
     let version = u32::from_le_bytes(fields.array()?);
-    if version != VERSION {
+    if version != VERSION && version != VERSION_BEFORE {
         return Err(SnapshotError::Version(version));
     }
     let saved = Time::from_ns(i64::from_le_bytes(fields.array()?));
-    let series = u64::from_le_bytes(fields.array()?);
+    let expected = u64::from_le_bytes(fields.array()?);
     if u32::from_le_bytes(fields.array()?) != crc32fast::hash(&header[..HEADER_BYTES - 4]) {
         return Err(SnapshotError::Checksum);
     }
 
     let downtime = Duration::from_nanos(u64::try_from(now.since_ns(saved)).unwrap_or(0));
-    let clock = timeline.rules().clock(now, mono);
+    let clock = timeline.rules().clock(now, mono, timeline.windows);
     let mut report = Restored { downtime, ..Restored::default() };
     let mut block = Vec::with_capacity(BLOCK_BYTES_MAX);
     let mut records = 0;
-    while records < series {
+    while records < expected {
         let length = u32::from_le_bytes(exactly(from)?) as usize;
         let crc = u32::from_le_bytes(exactly(from)?);
         if length > BLOCK_BYTES_MAX || length == 0 {
@@ -270,12 +344,15 @@ fn read(
         let mut fields = Fields(&block);
         while !fields.0.is_empty() {
             let record = Record::decode(&mut fields)?;
-            record.restore(timeline, &clock, &mut report)?;
+            match record.kind {
+                WINDOWS if version == VERSION && records == 0 => record.resume(timeline)?,
+                _ => record.restore(timeline, &clock, &mut report)?,
+            }
             records += 1;
         }
     }
     // A file that goes on is not the one that was written.
-    if records != series || from.read(&mut [0])? != 0 {
+    if records != expected || from.read(&mut [0])? != 0 {
         return Err(SnapshotError::Checksum);
     }
     Ok(report)
@@ -319,6 +396,36 @@ struct Record<'a> {
     value: Value,
     extra: u64,
     key: &'a [u8],
+    slots: [Slot<'a>; 2],
+}
+
+/// What a slot of a series holds.
+#[derive(Clone, Copy, Default)]
+struct Slot<'a> {
+    records: u32,
+    state: &'a [u8],
+}
+
+impl<'a> Slot<'a> {
+    fn decode(fields: &mut Fields<'a>) -> Result<Slot<'a>, SnapshotError> {
+        let records = u32::from_le_bytes(fields.array()?);
+        let length = u16::from_le_bytes(fields.array()?);
+        let state = fields.slice(usize::from(length))?;
+        if (records == 0) != state.is_empty() {
+            Err(SnapshotError::Record)
+        } else {
+            Ok(Slot { records, state })
+        }
+    }
+
+    /// The state; None where there is none.
+    fn sketch<T>(
+        &self,
+        decode: impl FnOnce(&[u8]) -> Result<T, StateError>,
+    ) -> Result<Option<T>, SnapshotError> {
+        let state = (self.records > 0).then(|| decode(self.state));
+        state.transpose().map_err(|_| SnapshotError::Record)
+    }
 }
 
 impl<'a> Record<'a> {
@@ -340,7 +447,53 @@ impl<'a> Record<'a> {
         if !value.is_finite() {
             return Err(SnapshotError::Record);
         }
-        Ok(Record { kind, overflow: flags & OVERFLOW != 0, idle, source, time, value, extra, key })
+        let aggregated = [Kind::Count, Kind::Sample, Kind::Member].map(|kind| kind as u8);
+        let slots = match aggregated.contains(&kind) {
+            true => [Slot::decode(fields)?, Slot::decode(fields)?],
+            false => [Slot::default(); 2],
+        };
+        Ok(Record { kind, overflow: flags & OVERFLOW != 0, idle, source, time, value, extra, key, slots })
+    }
+
+    /// Goes on with the windows that were open.
+    fn resume(&self, timeline: &mut Timeline) -> Result<(), SnapshotError> {
+        let Value::I64(end) = self.value else { return Err(SnapshotError::Record) };
+        let other = match self.extra {
+            0 => None,
+            1 => Some(Other::Open),
+            2 => Some(Other::Closing),
+            _ => return Err(SnapshotError::Record),
+        };
+        timeline.windows.resume(self.time, other.map(|other| (Time::from_ns(end), other)));
+        Ok(())
+    }
+
+    /// What a count, a sample or a member had in its slots.
+    fn aggregated(&self, kind: Kind, pools: &mut Pools) -> Result<State, SnapshotError> {
+        let mut state = State::new(kind);
+        for (place, slot) in self.slots.iter().enumerate() {
+            let records = slot.records;
+            match &mut state {
+                State::Count { quiet, tallies } => {
+                    *quiet = self.extra.min(u64::from(NO_ZEROS)) as u16;
+                    if let Some(sum) = slot.sketch(Amount::decode)? {
+                        tallies[place] = Tally::of(sum, records).ok_or(SnapshotError::Record)?;
+                    }
+                }
+                State::Sample { slots, .. } => {
+                    if let Some(samples) = slot.sketch(Samples::decode)? {
+                        slots[place] = pools.samples.insert(Sampled { samples, records });
+                    }
+                }
+                State::Member { slots } => {
+                    if let Some(members) = slot.sketch(Members::decode)? {
+                        slots[place] = pools.members.insert(Counted { members, records });
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(state)
     }
 
     fn restore(
@@ -361,15 +514,19 @@ impl<'a> Record<'a> {
             records: extra as u32,
         };
         let state = match Kind::from_code(self.kind) {
-            Some(Kind::Gauge) => State::Gauge(Gauge { time, value }),
+            Some(Kind::Gauge) => State::Gauge(Gauge { time, value, kept: false }),
             Some(Kind::Counter) if base.highest.is_finite() => State::Counter(base),
             Some(Kind::Derive) if base.highest.is_finite() => State::Derive(base),
             Some(Kind::Absolute) => State::Absolute(window),
+            Some(kind @ (Kind::Count | Kind::Sample | Kind::Member)) => {
+                self.aggregated(kind, &mut timeline.pools)?
+            }
             _ => return Err(SnapshotError::Record),
         };
         let open = if matches!(state, State::Absolute(_)) { u64::from(window.records) } else { 0 };
+        let gathered = self.slots.iter().map(|slot| u64::from(slot.records)).sum::<u64>();
         let idle = self.idle.saturating_add(away);
-        if idle >= clock.ttl && open == 0 {
+        if idle >= clock.ttl && open == 0 && gathered == 0 {
             report.expired += 1;
             return Ok(());
         }
@@ -379,7 +536,11 @@ impl<'a> Record<'a> {
             report.absolute_records += open;
             timeline.counters.absolute_applied += open;
             timeline.counters.absolute_open += open;
+            report.aggregated_records += gathered;
+            timeline.counters.aggregated_applied += gathered;
+            timeline.counters.aggregated_open += gathered;
         } else {
+            timeline.pools.let_go(&state);
             report.dropped += 1;
         }
         Ok(())
@@ -399,7 +560,8 @@ impl Timeline {
     ) -> bool {
         let Ok(emitted) = self.emitted_key(text) else { return false };
         let emitted = emitted.as_bytes();
-        if self.table.find(text).is_some() || self.table.find(emitted).is_some() {
+        let class = state.class();
+        if self.table.find(class, text).is_some() || self.table.find(class, emitted).is_some() {
             return false;
         }
         let place = match overflow {

@@ -2,8 +2,8 @@
 //!
 //! A record finds its series by the bytes it was sent with. The same entry is found by the key its events bear,
 //! which differs where tags are joined or the text was not in its one form; so a name has one owner, however it
-//! is spelled. A kind that emits more names than its key enters each of them here, as it does its key; one that
-//! does not emit its key enters that under a hash of another seed.
+//! is spelled. Samples and members do not emit their key itself: they are classes of their own, so that a gauge may
+//! have the same key. The other names that a kind emits are not in the table: whoever enters looks for them.
 //!
 //! No hash leaves the process, and the whole key decides.
 
@@ -14,7 +14,7 @@ use foldhash::quality::RandomState;
 
 use crate::arena::Arena;
 use crate::index::{Index, NONE};
-use crate::series::{Series, Text};
+use crate::series::{Class, Series, Text};
 use crate::slab::Slab;
 
 /// Records looked up at a time: their waits for memory overlap.
@@ -43,10 +43,11 @@ impl Table {
     }
 
     #[inline]
-    fn hash(&self, text: &[u8]) -> u64 {
+    fn hash(&self, class: Class, text: &[u8]) -> u64 {
         let mut hasher = self.hasher.build_hasher();
         hasher.write(text);
-        hasher.finish()
+        // Other bits wherever the index looks.
+        hasher.finish() ^ (class as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)
     }
 
     /// The series whose looked-up text is each key, or [`NONE`] where that takes [`Table::find`]: in steps, each
@@ -56,7 +57,7 @@ impl Table {
         debug_assert!(batch.len() <= BATCH);
         let mut hashes = [0; BATCH];
         for (metric, hash) in batch.iter().zip(&mut hashes) {
-            *hash = self.hash(metric.key);
+            *hash = self.hash(Class::of(metric.kind), metric.key);
         }
         for (&hash, id) in hashes[..batch.len()].iter().zip(&mut *ids) {
             *id = self.index.candidate(hash);
@@ -72,10 +73,13 @@ impl Table {
         }
     }
 
-    /// The series with this looked-up or emitted text.
-    pub(crate) fn find(&self, text: &[u8]) -> Option<u32> {
-        self.index.find(self.hash(text), |id| {
-            let has = self.series.get(id).map_or(Text::default(), |series| series.text);
+    /// The series of a class with this looked-up or emitted text.
+    pub(crate) fn find(&self, class: Class, text: &[u8]) -> Option<u32> {
+        self.index.find(self.hash(class, text), |id| {
+            let Some(series) = self.series.get(id).filter(|series| series.state.class() == class) else {
+                return false;
+            };
+            let has = series.text;
             self.looked_up(has) == text || (has.emitted_len > 0 && self.emitted(has) == text)
         })
     }
@@ -89,10 +93,11 @@ impl Table {
             len: u16::try_from(looked_up.len()).expect("keys are at most 1,024 bytes"),
             emitted_len: u16::try_from(second.len()).expect("keys are at most 1,024 bytes"),
         };
+        let class = series.state.class();
         let id = self.series.insert(series);
-        self.index.insert(self.hash(looked_up), id);
+        self.index.insert(self.hash(class, looked_up), id);
         if owns && !second.is_empty() {
-            self.index.insert(self.hash(second), id);
+            self.index.insert(self.hash(class, second), id);
         }
         id
     }
@@ -101,10 +106,10 @@ impl Table {
     pub(crate) fn remove(&mut self, id: u32) -> Series {
         self.removals += 1;
         let series = self.series.remove(id);
-        let text = series.text;
-        self.index.remove(self.hash(self.looked_up(text)), id);
+        let (text, class) = (series.text, series.state.class());
+        self.index.remove(self.hash(class, self.looked_up(text)), id);
         if text.emitted_len > 0 {
-            self.index.remove(self.hash(self.emitted(text)), id);
+            self.index.remove(self.hash(class, self.emitted(text)), id);
         }
         self.arena.remove(text.at, usize::from(text.len) + usize::from(text.emitted_len));
         series

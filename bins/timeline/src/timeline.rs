@@ -4,16 +4,17 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use common::key::{self, KEY_BYTES_MAX};
-use common::metric::{Event, Kind, Metric};
+use common::metric::{Event, Kind, Metric, State as Published};
 use common::time::Time;
 
 use crate::counters::{Counters, Reason};
 use crate::index::NONE;
 use crate::limits::{Census, Place, first_part};
 use crate::rules::{Clock, Rules};
-use crate::series::{Series, State};
+use crate::series::{Class, Pools, Series, State};
 use crate::table::{BATCH, Table};
 use crate::wheel::Wheel;
+use crate::windows::Windows;
 
 /// Windows the timer looks at in one [`Timeline::tick`].
 const WINDOWS_A_TICK: u32 = 1024;
@@ -30,6 +31,16 @@ pub trait Output {
     /// An event; its key is only lent.
     fn event(&mut self, event: Event<'_>);
 
+    /// The state of a window, beside its events; its key and bytes are only lent.
+    fn state(&mut self, state: Published<'_>) {
+        let _ = state;
+    }
+
+    /// Whether anybody takes states: if not, none are made.
+    fn wants_states(&self) -> bool {
+        false
+    }
+
     /// A record that was refused, and counted.
     fn refused(&mut self, metric: &Metric<'_>, reason: Reason) {
         let _ = (metric, reason);
@@ -45,11 +56,19 @@ impl<F: FnMut(Event<'_>)> Output for F {
 /// All series, and the rules that make events of records.
 #[derive(Debug)]
 pub struct Timeline {
-    rules: Rules,
+    pub(crate) rules: Rules,
     pub(crate) table: Table,
     pub(crate) census: Census,
     pub(crate) wheel: Wheel,
+    pub(crate) windows: Windows,
+    pub(crate) pools: Pools,
     pub(crate) counters: Counters,
+    /// Series of kinds that are gathered in windows of the wall clock.
+    pub(crate) aggregated: u64,
+    /// Keys and states in the making.
+    pub(crate) scratch: Vec<u8>,
+    /// The next number that a flush looks at.
+    pub(crate) flushed: u32,
     /// The next number the search for idle series looks at.
     hand: u32,
     /// Numbers it is behind, and when that was counted.
@@ -64,7 +83,12 @@ impl Timeline {
             table: Table::new(),
             census: Census::new(rules.limits),
             wheel: Wheel::new(),
+            windows: rules.windows(),
+            pools: Pools::new(),
             counters: Counters::default(),
+            aggregated: 0,
+            scratch: Vec::new(),
+            flushed: 0,
             hand: 0,
             behind: 0.0,
             hand_moved: Duration::ZERO,
@@ -92,7 +116,8 @@ impl Timeline {
         mono: Duration,
         out: &mut impl Output,
     ) {
-        let clock = self.rules.clock(now, mono);
+        self.windows.turn(now);
+        let clock = self.rules.clock(now, mono, self.windows);
         for batch in records.chunks(BATCH) {
             self.apply_batch(batch, source, &clock, out);
         }
@@ -137,14 +162,14 @@ impl Timeline {
         let mut id = located;
         let mut plain = true;
         match self.table.series.get(id) {
-            Some(series) if !series.is_idle(clock) && !matches!(series.state, State::Spelling(_)) => {}
+            Some(series) if !series.is_idle(clock) && !matches!(series.state, State::Spelling(..)) => {}
             _ => {
                 id = self.resolve(metric, source, clock)?;
                 plain = false;
             }
         }
         let series = self.table.series.get_mut(id).expect("it was found or entered");
-        let point = series.take(metric, clock, &mut self.counters);
+        let point = series.take(metric, clock, &mut self.pools, &mut self.counters);
         let text = series.text;
         if matches!(series.state, State::Absolute(_)) {
             self.wheel.link(&mut self.table.series, id);
@@ -159,13 +184,13 @@ impl Timeline {
     /// The series of a record that was not located: new, known by another spelling, or idle for too long.
     #[cold]
     fn resolve(&mut self, metric: &Metric<'_>, source: u64, clock: &Clock) -> Result<u32, Reason> {
-        if let Some(id) = self.find_live(metric.key, clock) {
+        if let Some(id) = self.find_live(Class::of(metric.kind), metric.key, clock) {
             match self.table.series.get(id).map(|series| series.state) {
-                Some(State::Spelling(of)) if self.is_spelling_of(id, of, clock) => {
+                Some(State::Spelling(of, _)) if self.is_spelling_of(id, of, clock) => {
                     self.see(id, clock);
                     return Ok(of);
                 }
-                Some(State::Spelling(_)) => self.remove(id),
+                Some(State::Spelling(..)) => self.remove(id),
                 _ => return Ok(id),
             }
         }
@@ -175,16 +200,18 @@ impl Timeline {
     /// Opens the series of a key that is not in the table.
     fn enter(&mut self, metric: &Metric<'_>, source: u64, clock: &Clock) -> Result<u32, Reason> {
         let emitted = self.emitted_key(metric.key)?;
-        let emitted = emitted.as_bytes();
-        if emitted != metric.key
-            && let Some(of) = self.find_live(emitted, clock)
+        let class = Class::of(metric.kind);
+        if emitted.as_bytes() != metric.key
+            && let Some(of) = self.find_live(class, emitted.as_bytes(), clock)
         {
             // Known by another spelling; without room for one more, it is looked up the long way each time.
             if let Some(place) = self.census.enter(metric.key, source) {
-                self.insert(metric.key, emitted, State::Spelling(of), place, clock);
+                self.insert(metric.key, emitted.as_bytes(), State::Spelling(of, class), place, clock);
             }
             return Ok(of);
         }
+        self.check_names(metric.kind, &emitted, clock)?;
+        let emitted = emitted.as_bytes();
         match self.census.enter(metric.key, source) {
             Some(place) => {
                 // A gauge that is too old is refused before it opens a series.
@@ -198,20 +225,50 @@ impl Timeline {
         }
     }
 
+    /// Refuses a new series that would emit a name which another one has.
+    fn check_names(&mut self, kind: Kind, emitted: &str, clock: &Clock) -> Result<(), Reason> {
+        let mut derived = Vec::new();
+        if !self.rules.emitted.derived(kind, emitted, |key| derived.push(key.to_owned())) {
+            return Err(Reason::BadKey);
+        }
+        // Its own key is looked up by all of its class anyhow.
+        let own = (Class::of(kind) == Class::Plain).then_some(emitted);
+        for key in derived.iter().map(String::as_str).chain(own) {
+            let is_another =
+                Some(key) != own && self.find_live(Class::Plain, key.as_bytes(), clock).is_some();
+            let origin =
+                self.rules.emitted.origin(key).filter(|origin| (origin.0, &*origin.1) != (kind, emitted));
+            if is_another || origin.is_some_and(|(kind, key)| self.has(kind, &key, clock)) {
+                return Err(Reason::KindConflict);
+            }
+        }
+        Ok(())
+    }
+
+    /// True when a series of a kind that is aggregated has this key.
+    fn has(&mut self, kind: Kind, key: &str, clock: &Clock) -> bool {
+        let found = self.find_live(Class::of(kind), key.as_bytes(), clock);
+        let state = found.and_then(|id| self.table.series.get(id)).map(|series| series.state);
+        // Of the plain ones a count alone emits another name.
+        state.is_some_and(|state| kind != Kind::Count || matches!(state, State::Count { .. }))
+    }
+
     /// Over the limit: the overflow series of the kinds whose sums must stay right.
     fn overflow(&mut self, metric: &Metric<'_>, clock: &Clock) -> Result<u32, Reason> {
-        if metric.kind != Kind::Absolute {
+        if !matches!(metric.kind, Kind::Absolute | Kind::Count | Kind::Sample | Kind::Member) {
             return Err(Reason::SeriesLimit);
         }
+        let class = Class::of(metric.kind);
         let suffix = format!("leela_overflow;kind={}", metric.kind.word());
         let part = String::from_utf8_lossy(first_part(metric.key)).into_owned();
         for (text, last) in [
             (format!("{part}.{suffix}"), false),
             (format!("leela.overflow;kind={}", metric.kind.word()), true),
         ] {
-            let Ok(emitted) = self.emitted_key(text.as_bytes()) else { continue };
-            let id = match self.find_live(emitted.as_bytes(), clock) {
+            let Ok(emitted) = self.emitted_key(text.as_bytes()).map(Cow::into_owned) else { continue };
+            let id = match self.find_live(class, emitted.as_bytes(), clock) {
                 Some(id) => id,
+                None if self.check_names(metric.kind, &emitted, clock).is_err() => continue,
                 None => match self.census.enter_overflow(last) {
                     Some(place) => {
                         let state = State::new(metric.kind);
@@ -220,7 +277,12 @@ impl Timeline {
                     None => continue,
                 },
             };
-            if matches!(self.table.series.get(id).map(|series| series.state), Some(State::Absolute(_))) {
+            let is_own = |state: &State| match metric.kind {
+                Kind::Absolute => matches!(state, State::Absolute(_)),
+                Kind::Count => matches!(state, State::Count { .. }),
+                _ => state.is_aggregated(),
+            };
+            if self.table.series.get(id).is_some_and(|series| is_own(&series.state)) {
                 self.counters.overflowed += 1;
                 return Ok(id);
             }
@@ -237,9 +299,9 @@ impl Timeline {
         if key.len() > KEY_BYTES_MAX { Err(Reason::BadKey) } else { Ok(key) }
     }
 
-    /// The series with this text, unless it is idle for too long: then it goes now.
-    fn find_live(&mut self, text: &[u8], clock: &Clock) -> Option<u32> {
-        let id = self.table.find(text)?;
+    /// The series of a class with this text, unless it is idle for too long: then it goes now.
+    fn find_live(&mut self, class: Class, text: &[u8], clock: &Clock) -> Option<u32> {
+        let id = self.table.find(class, text)?;
         if self.table.series.get(id)?.is_idle(clock) {
             self.expire(id);
             return None;
@@ -252,7 +314,8 @@ impl Timeline {
         let (Some(spelling), Some(series)) = (self.table.series.get(id), self.table.series.get(of)) else {
             return false;
         };
-        !matches!(series.state, State::Free | State::Spelling(_))
+        !matches!(series.state, State::Free | State::Spelling(..))
+            && spelling.state.class() == series.state.class()
             && !series.is_idle(clock)
             && self.table.emitted(spelling.text) == self.table.emitted(series.text)
     }
@@ -267,19 +330,25 @@ impl Timeline {
         &mut self,
         looked_up: &[u8],
         emitted: &[u8],
-        state: State,
+        mut state: State,
         place: Place,
         clock: &Clock,
     ) -> u32 {
-        let owns = !matches!(state, State::Spelling(_));
+        let owns = !matches!(state, State::Spelling(..));
         self.counters.series += u64::from(owns);
+        self.aggregated += u64::from(state.is_aggregated());
+        match &mut state {
+            State::Sample { profile, .. } => *profile = self.rules.emitted.profile_of(emitted),
+            State::Gauge(gauge) => gauge.kept = self.rules.emitted.keeps(emitted),
+            _ => {}
+        }
         let Place { part, source } = place;
         let series = Series { part, source, state, seen: clock.moment, ..Series::default() };
         self.table.insert(looked_up, emitted, owns, series)
     }
 
     fn expire(&mut self, id: u32) {
-        if !matches!(self.table.series.get(id).map(|series| series.state), Some(State::Spelling(_))) {
+        if !matches!(self.table.series.get(id).map(|series| series.state), Some(State::Spelling(..))) {
             self.counters.expired += 1;
         }
         self.remove(id);
@@ -287,16 +356,19 @@ impl Timeline {
 
     fn remove(&mut self, id: u32) {
         let series = self.table.remove(id);
-        if !matches!(series.state, State::Spelling(_)) {
+        if !matches!(series.state, State::Spelling(..)) {
             self.counters.series -= 1;
         }
+        self.aggregated -= u64::from(series.state.is_aggregated());
         self.census.leave(Place { part: series.part, source: series.source });
     }
 
-    /// What time alone brings about: windows close, idle series go. To be called every 100 ms or so; it works
-    /// for less than a millisecond, and is true when there is more to do, which waits for the next call.
+    /// What time alone brings about, but for [`Timeline::flush`]: absolute windows close, idle series go. To be called
+    /// every 100 ms or so; it works for less than a millisecond, and is true when there is more to do, which waits for
+    /// the next call.
     pub fn tick(&mut self, now: Time, mono: Duration, out: &mut impl Output) -> bool {
-        let clock = self.rules.clock(now, mono);
+        self.windows.turn(now);
+        let clock = self.rules.clock(now, mono, self.windows);
         let mut budget = WINDOWS_A_TICK;
         while let Some(id) = self.wheel.due(&mut self.table.series, clock.moment, &mut budget) {
             let Some(series) = self.table.series.get_mut(id) else { continue };

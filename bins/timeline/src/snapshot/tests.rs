@@ -3,6 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::rules::Rules;
+use crate::series::Class;
 
 const NOW: Time = Time::from_secs(1_780_000_000);
 const UP: Duration = Duration::from_secs(5000);
@@ -148,7 +149,10 @@ fn tags_that_changed_are_joined_anew() {
     write(&timeline, &mut bytes, NOW, UP).unwrap();
     let mut next = Timeline::new(tags("new"));
     read(&mut next, &mut &*bytes, NOW, UP).unwrap();
-    assert!(next.table.find(b"a;host=new").is_some() && next.table.find(b"a;host=old").is_none());
+    assert!(
+        next.table.find(Class::Plain, b"a;host=new").is_some()
+            && next.table.find(Class::Plain, b"a;host=old").is_none()
+    );
 }
 
 proptest! {

@@ -54,11 +54,11 @@ proptest! {
             keys.extend((0..100).map(|n| key(n, 3)));
             for (key, id) in keys.iter().zip(locate(&table, &keys)) {
                 let want = model.get(key).copied();
-                prop_assert_eq!(table.find(key), want);
+                prop_assert_eq!(table.find(Class::Plain, key), want);
                 prop_assert_eq!(id, want.unwrap_or(NONE));
                 if let Some(series) = want.and_then(|id| table.series.get(id)) {
                     let emitted = table.emitted(series.text).to_vec();
-                    prop_assert_eq!(table.find(&emitted), want);
+                    prop_assert_eq!(table.find(Class::Plain, &emitted), want);
                 }
             }
         }
