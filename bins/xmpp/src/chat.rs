@@ -10,7 +10,7 @@ use xmpp_parsers::minidom::Element;
 ///
 /// Source: XEP-0335.
 const JSON: &str = "urn:xmpp:json:0";
-/// Servers take a stanza of 256 KiB.
+/// Servers take a stanza of 256 KiB, and text and JSON are in one.
 const TEXT_BYTES_MAX: usize = 32 << 10;
 const JSON_BYTES_MAX: usize = 128 << 10;
 /// What is said in the place of JSON that is too long.
@@ -33,9 +33,14 @@ pub(crate) fn message(to: &Jid, is_room: bool, text: &str, json: Option<&str>, i
     message.into()
 }
 
-/// A text that is valid and not too long.
+/// A text that is valid and not too long; one that was cut says so.
 pub(crate) fn fit(text: &str) -> String {
-    valid(shortened(text))
+    let short = shortened(text);
+    let mut fitting = valid(short);
+    if short.len() < text.len() {
+        fitting.push_str("\n… and more, which does not fit into a message");
+    }
+    fitting
 }
 
 /// What somebody said.
@@ -156,6 +161,8 @@ mod tests {
         let long = "ö".repeat(1 << 20);
         let stanza = message(&to, false, &long, Some(&long), "x".to_owned());
         let Stanza::Message(message) = stanza else { panic!("{stanza:?}") };
-        assert!(message.bodies[&Lang::default()].len() <= TEXT_BYTES_MAX && message.payloads.is_empty());
+        let text = &message.bodies[&Lang::default()];
+        assert!(text.len() <= TEXT_BYTES_MAX + 64 && message.payloads.is_empty());
+        assert!(text.ends_with("ö\n… and more, which does not fit into a message"), "{}", text.len());
     }
 }
