@@ -117,3 +117,55 @@ fn two_bridges_are_asked_at_once() {
     );
     values_come(&bridge, &alice, "a", 10);
 }
+
+/// While Redis is away nobody can take a lease: of two bridges each stops at the end of its own.
+#[test]
+fn two_bridges_without_redis_serve_nothing_twice() {
+    let Some(Two { bridge, second, other: _other, redis }) = two(Brand::Prosody) else { return };
+    let alice = bridge.server.login("alice");
+    select(&alice, "^a$");
+    values_come(&bridge, &alice, "a", 10);
+    let served = || bridge.counter("served") + second.books("xmpp").counter("served");
+    assert_eq!(served(), 1);
+    redis.while_shut(|_| {
+        wait_until("the leases end", || served() == 0);
+        bridge.wait_procs(0);
+    });
+    is_back("it is served again", || served() == 1);
+    values_come(&bridge, &alice, "a", 20);
+}
+
+/// A proc that became too large is told of once, also where Redis is away and cannot forget it: it stays as one that does
+/// not run.
+#[test]
+fn what_leela_dmproc_ends_is_told_once() {
+    let Some((mut bridge, redis)) = Bridge::start_on_redis(Brand::Prosody, PLENTY) else { return };
+    bridge.dmproc.take().unwrap().kill9();
+    bridge.dmproc = Some(bridge.sandbox.start_held("dmproc", "client_state = \"64KiB\""));
+    let alice = bridge.server.login("alice");
+    assert_eq!(alice.ask(BOT, "SELECT window 2 (sum) FROM ^m$|^n").json.unwrap()["status"], 200);
+    select(&alice, "^a$");
+    bridge.wait_procs(2);
+    bridge.send("gauge 1|m 1 1.0;gauge 1|m 2 2.0;");
+    alice.wait_said("a value", 0, |said| said.body.starts_with("#1 m 3 at "));
+    redis.while_shut(|_| {
+        wait_until("the bridge knows", || bridge.counter("directory_lost") == 1);
+        for number in 0..2_000 {
+            let key = format!("n{number}");
+            bridge.send(&format!("gauge {}|{key} 1 3.0;", key.len()));
+        }
+        alice.wait_said("the end", 0, |said| {
+            said.body.starts_with("#1 has ended.\nSELECT window 2 (sum) FROM ")
+        });
+        let list = alice.ask(BOT, "LIST").body;
+        assert!(list.contains(" (does not run: the state of this proc takes more memory"), "{list}");
+        values_come(&bridge, &alice, "a", 10);
+    });
+    is_back("changes are possible", || alice.ask(BOT, "FORMAT text").json.unwrap()["status"] == 200);
+    values_come(&bridge, &alice, "a", 20);
+    let ends = alice.look(|said| said.iter().filter(|said| said.body.starts_with("#1 has ended")).count());
+    assert_eq!((ends, bridge.counter("failed")), (1, 1));
+    bridge.wait_procs(1);
+    assert_eq!(alice.ask(BOT, "STOP 1").body, "Ended #1.");
+    assert_eq!(redis.hash(DIRECTORY).len(), 1);
+}

@@ -116,6 +116,46 @@ fn what_went_away_comes_back_at_ejabberd() {
     faults(Brand::Ejabberd);
 }
 
+/// A connection that is cut is taken up again: what was under way comes once, what came meanwhile comes together.
+fn resumes(brand: Brand) {
+    const UNDER_WAY: u64 = 10;
+    let Some(bridge) = Bridge::start(brand, PLENTY) else { return };
+    let alice = bridge.server.login("alice");
+    select(&alice, "^a$");
+    values_come(&bridge, &alice, "a", 10);
+    let told = bridge.counter("values.told");
+    bridge.server.process().stop();
+    for value in 0..UNDER_WAY {
+        bridge.send(&format!("gauge 1|a 9{value} 100.{value};"));
+    }
+    wait_until("all is under way", || bridge.counter("values.told") == told + UNDER_WAY);
+    wait_until("the bridge knows", || bridge.counter("online") == 0);
+    bridge.send("gauge 1|a 81 101.0;gauge 1|a 82 102.0;");
+    wait_until("it holds", || bridge.counter("values.waiting") == 2);
+    bridge.server.process().cont();
+    is_back("it is online again", || bridge.counter("online") == 1);
+    alice.wait_said("what it held", 0, |said| said.body.starts_with("#1 2 values of 1 series:\na 82 at "));
+    wait_until("all is delivered", || bridge.counter("messages.waiting") == 0);
+    for value in 0..UNDER_WAY {
+        let told = format!("#1 a 9{value} at ");
+        let came = alice.look(|said| said.iter().filter(|said| said.body.starts_with(&told)).count());
+        assert_eq!(came, 1, "{told}");
+    }
+    let books = bridge.sandbox.books("xmpp");
+    let counters = ["resumed", "logins", "messages.in_doubt"].map(|name| books.counter(name));
+    assert_eq!(counters, [1, 1, 0]);
+}
+
+#[test]
+fn a_cut_connection_is_taken_up_again_at_prosody() {
+    resumes(Brand::Prosody);
+}
+
+#[test]
+fn a_cut_connection_is_taken_up_again_at_ejabberd() {
+    resumes(Brand::Ejabberd);
+}
+
 /// A bridge with [`MANY`] subscriptions is killed: all come back, one live proc each, and nobody is told.
 fn killed_with_many(brand: Brand) {
     let config = format!("{PLENTY}queries_max = 1000\nrequests_per_minute = 1000000\n");
