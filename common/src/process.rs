@@ -121,7 +121,8 @@ pub fn command<C: Process>() -> Command {
         Arg::new(name).long(name).value_name(value).value_parser(PathBufValueParser::new()).help(help)
     };
     let modes = C::MODES.iter();
-    let modes = modes.map(|mode| Arg::new(mode.flag).long(mode.flag).action(ArgAction::SetTrue).help(mode.help));
+    let modes =
+        modes.map(|mode| Arg::new(mode.flag).long(mode.flag).action(ArgAction::SetTrue).help(mode.help));
     let name = C::NAME;
     Command::new(C::PROGRAM)
         .version(env!("CARGO_PKG_VERSION"))

@@ -162,15 +162,16 @@ impl Config {
         if !self.tls.is_empty() && (empty(&self.tls_certificate) || empty(&self.tls_key)) {
             return Err(Wrong::new("tls", "it needs tls_certificate and tls_key"));
         }
-        if let Some(both) = self.tcp.iter().find(|address| self.tls.contains(address)) {
+        let both = |address: &&SocketAddr| address.port() != 0 && self.tls.contains(address);
+        if let Some(both) = self.tcp.iter().find(both) {
             return Err(Wrong::new("tls", format!("{both} stands in tcp as well")));
         }
         if !(1..=1_000_000).contains(&self.connections_max) {
             return Err(Wrong::new("connections_max", "1 to 1000000"));
         }
         for (key, size) in [("line_max", self.line_max), ("frame_max", self.frame_max)] {
-            if !(Size::from_kib(1)..=Size::from_mib(16)).contains(&size) {
-                return Err(Wrong::new(key, "1KiB to 16MiB"));
+            if !(Size::from_kib(1)..=Size::from_mib(15)).contains(&size) {
+                return Err(Wrong::new(key, "1KiB to 15MiB"));
             }
         }
         for (key, span) in
@@ -270,8 +271,8 @@ mod tests {
                 Err("tls: 127.0.0.1:1 stands in tcp as well"),
             ),
             ("connections_max = 0", Err("connections_max: 1 to 1000000")),
-            ("line_max = \"1B\"", Err("line_max: 1KiB to 16MiB")),
-            ("frame_max = \"17MiB\"", Err("frame_max: 1KiB to 16MiB")),
+            ("line_max = \"1B\"", Err("line_max: 1KiB to 15MiB")),
+            ("frame_max = \"17MiB\"", Err("frame_max: 1KiB to 15MiB")),
             ("idle_timeout = \"0s\"", Err("idle_timeout: 1s to 365d")),
             ("handshake_timeout = \"1ms\"", Err("handshake_timeout: 1s to 365d")),
             ("readers = 65", Err("readers: 1 to 64")),

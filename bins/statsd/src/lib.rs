@@ -191,6 +191,10 @@ impl Protocol for Statsd {
         self.lines.refuse(rest, Reason::TooLong, rest.len(), time, &peer(), books);
     }
 
+    fn listens(&self) -> Vec<String> {
+        self.streams.listens()
+    }
+
     fn ready(&mut self, token: Token) {
         self.streams.ready(token);
     }

@@ -45,6 +45,11 @@ pub trait Protocol {
     /// To be done once a second.
     fn tick(&mut self, _now: Time) {}
 
+    /// What it reads from beside the inlet's sockets, as people know it.
+    fn listens(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// A descriptor that the protocol has registered by itself became ready. Its tokens are from [`OWN_TOKENS`] on.
     fn ready(&mut self, _token: Token) {}
 
@@ -236,7 +241,8 @@ impl<P: Protocol> Inlet<P> {
 
     /// Receives until it is told to stop; then hands on what it has.
     pub fn serve(mut self, turns: &mut Turns) -> anyhow::Result<()> {
-        let names = self.sockets.iter().map(Socket::name).collect::<Result<Vec<_>, _>>()?;
+        let mut names = self.sockets.iter().map(Socket::name).collect::<Result<Vec<_>, _>>()?;
+        names.extend(self.protocol.listens());
         tracing::info!(listen = ?names, "ready");
         loop {
             let more = self.more || self.readable.contains(&true);

@@ -6,7 +6,7 @@ use super::section::{self, Sections};
 /// An event's line, taken apart. In title and text `\n` stands for a line feed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Event<'a> {
-    /// As many bytes as its head says; a `|` may be among them.
+    /// As long as its head says, so that a `|` may be in it: in bytes, or, as hot-shots counts, in units of UTF-16.
     pub title: &'a [u8],
     /// The same.
     pub text: &'a [u8],
@@ -33,14 +33,13 @@ impl<'a> Event<'a> {
         let rest = rest.strip_prefix(b",").ok_or(wrong(rest))?;
         let (text_length, rest) = length(rest).ok_or(wrong(rest))?;
         let rest = rest.strip_prefix(b"}:").ok_or(wrong(rest))?;
-        let (title, behind) = rest.split_at_checked(title_length).ok_or(wrong(rest))?;
-        let rest = behind.strip_prefix(b"|").ok_or(wrong(behind))?;
-        let (text, behind) = rest.split_at_checked(text_length).ok_or(wrong(rest))?;
+        let by_bytes = texts(rest, title_length, text_length, |_, length| Some(length));
+        let (title, text, sections) = by_bytes
+            .or_else(|spot| texts(rest, title_length, text_length, bytes_of_units).map_err(|_| spot))
+            .map_err(wrong)?;
         let mut event = Event { title, text, ..Event::default() };
-        match behind {
-            [] => {}
-            [b'|', rest @ ..] => section::each(rest, |section| event.take(line, section))?,
-            _ => return Err(wrong(behind)),
+        if let Some(sections) = sections {
+            section::each(sections, |section| event.take(line, section))?;
         }
         Ok(event)
     }
@@ -58,6 +57,40 @@ impl<'a> Event<'a> {
         };
         section::once(place, line, section, text)
     }
+}
+
+/// Title, text, and the sections behind a `|`.
+type Texts<'a> = (&'a [u8], &'a [u8], Option<&'a [u8]>);
+
+/// Takes title and text of these lengths off `rest`; `bytes` says how many bytes a length is of a text. Else gives the
+/// spot where they do not fit.
+fn texts(
+    rest: &[u8],
+    title: usize,
+    text: usize,
+    bytes: fn(&[u8], usize) -> Option<usize>,
+) -> Result<Texts<'_>, &[u8]> {
+    let split = |rest, length| bytes(rest, length).and_then(|at| rest.split_at_checked(at)).ok_or(rest);
+    let (title, behind): (&[u8], &[u8]) = split(rest, title)?;
+    let rest = behind.strip_prefix(b"|").ok_or(behind)?;
+    match split(rest, text)? {
+        (text, []) => Ok((title, text, None)),
+        (text, [b'|', sections @ ..]) => Ok((title, text, Some(sections))),
+        (_, behind) => Err(behind),
+    }
+}
+
+/// How many bytes so many units of UTF-16 are at the front of a text.
+fn bytes_of_units(text: &[u8], units: usize) -> Option<usize> {
+    let valid = text.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+    let mut left = units;
+    for (at, char) in valid.char_indices() {
+        if left == 0 {
+            return Some(at);
+        }
+        left = left.checked_sub(char.len_utf16())?;
+    }
+    (left == 0).then_some(valid.len())
 }
 
 /// The decimal length that `text` begins with, and what is behind it.

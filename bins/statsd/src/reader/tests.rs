@@ -296,6 +296,9 @@ fn events_are_notes() {
                  \"aggregation_key\":\"deploy\",\"source\":\"jenkins\",\"text\":\"b\"}} 2012-10-15T20:13:21.000Z"
             ),
         ),
+        // hot-shots counts in units of UTF-16.
+        ("_e{5,3}:größe|a🙂|#x", format!("{key};x {{\"title\":\"größe\",\"text\":\"a🙂\"}}")),
+        ("_e{5,2}:größe|a🙂", "!event 13".to_owned()),
         ("_e{1,1}:a|b|new:x", format!("{key} {{\"title\":\"a\",\"text\":\"b\"}}")),
         ("_e{1,1}:a|b|", format!("{key} {{\"title\":\"a\",\"text\":\"b\"}}")),
         ("_e{", "!event 3".to_owned()),

@@ -6,6 +6,9 @@
 //! │ u32, LE      │ length bytes                     │
 //! └──────────────┴──────────────────────────────────┘
 //! ```
+//! Some clients (Python's `statsd`) send lines over unix streams as they do over TCP. The length that their first four
+//! bytes would be is beyond any frame's: so those streams are known, and are lines.
+//!
 //! What is kept between two pieces is at most a line's beginning, of `line_max` bytes: a longer line is told once, and
 //! the rest of it is passed over. A frame is not put together, so that its length costs nothing.
 
@@ -47,6 +50,8 @@ struct Frames {
     /// Bytes of the frame that are to come.
     left: usize,
     frame_max: usize,
+    /// No frame has begun yet.
+    is_first: bool,
 }
 
 impl Cutter {
@@ -57,7 +62,7 @@ impl Cutter {
 
     /// Of frames.
     pub fn of_frames(line_max: usize, frame_max: usize) -> Cutter {
-        let frames = Frames { header: [0; HEADER_BYTES], have: 0, left: 0, frame_max };
+        let frames = Frames { header: [0; HEADER_BYTES], have: 0, left: 0, frame_max, is_first: true };
         Cutter { frames: Some(frames), ..Cutter::of_lines(line_max) }
     }
 
@@ -73,7 +78,16 @@ impl Cutter {
                 return Ok(());
             };
             if frames.left == 0 {
-                rest = frames.begin(rest)?;
+                match frames.begin(rest) {
+                    Begun::Frame(behind) => rest = behind,
+                    Begun::TooLong => return Err(FrameTooLong(frames.header)),
+                    Begun::Lines(behind) => {
+                        let header = frames.header;
+                        self.frames = None;
+                        self.lines(&header, each);
+                        rest = behind;
+                    }
+                }
                 continue;
             }
             let (part, behind) = rest.split_at(frames.left.min(rest.len()));
@@ -150,9 +164,19 @@ impl Cutter {
     }
 }
 
+/// What a length says, and what is behind it.
+enum Begun<'b> {
+    /// A frame begins, or its length is not all there.
+    Frame(&'b [u8]),
+    /// It is none: the stream has lines.
+    Lines(&'b [u8]),
+    /// It is over what is allowed.
+    TooLong,
+}
+
 impl Frames {
-    /// Takes a frame's length, or a part of it; gives what is behind.
-    fn begin<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], FrameTooLong> {
+    /// Takes a frame's length, or a part of it.
+    fn begin<'b>(&mut self, bytes: &'b [u8]) -> Begun<'b> {
         let (part, behind) = bytes.split_at((HEADER_BYTES - self.have).min(bytes.len()));
         self.header[self.have..self.have + part.len()].copy_from_slice(part);
         self.have += part.len();
@@ -160,11 +184,16 @@ impl Frames {
             self.have = 0;
             let length = u32::from_le_bytes(self.header);
             self.left = usize::try_from(length).unwrap_or(usize::MAX);
+            let is_first = std::mem::replace(&mut self.is_first, false);
+            // The highest byte of a text is a character, of a frame's length it is 0.
+            if is_first && self.header[HEADER_BYTES - 1] >= b' ' {
+                return Begun::Lines(behind);
+            }
             if self.left > self.frame_max {
-                return Err(FrameTooLong(self.header));
+                return Begun::TooLong;
             }
         }
-        Ok(behind)
+        Begun::Frame(behind)
     }
 }
 
@@ -229,13 +258,23 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_that_begins_with_text_has_lines() {
+        let want = ["a:1|c", "b:1|c", "too long: 012345678", "c:1|c"].map(str::to_owned).to_vec();
+        for size in 1..=14 {
+            let stream = b"a:1|c\nb:1|c\n01234567890123456789\nc:1|c";
+            assert_eq!(cut(Cutter::of_frames(10, 64), stream, size), (want.clone(), None), "{size}");
+        }
+    }
+
+    #[test]
     fn what_is_never_whole_is_known() {
         for (stream, lines, unfinished) in [
             (&b"\x05\0\0\0a:1|c"[..], &["a:1|c"][..], None),
             (b"\x09\0\0\0a:1|c\nb:", &["a:1|c"], Some(&b"b:"[..])),
             (b"\x09\0\0\0a:1|c\n", &["a:1|c"], Some(b"")),
             (b"\x09\0", &[], Some(b"")),
-            (b"a:1|c\n", &["frame: [97, 58, 49, 124]"], None),
+            (b"\xff\xff\xff\0a:1|c", &["frame: [255, 255, 255, 0]"], None),
+            (b"\x05\0\0\0a:1|cb:1|c\n", &["a:1|c", "frame: [98, 58, 49, 124]"], None),
             (b"", &[], None),
         ] {
             for size in 5..=8 {

@@ -126,6 +126,18 @@ impl Streams {
         })
     }
 
+    /// Where it listens, as people know it.
+    pub fn listens(&self) -> Vec<String> {
+        let name = |listener: &Listener| match listener {
+            Listener::Tcp(listener, tls) => {
+                let scheme = if tls.is_some() { "tls" } else { "tcp" };
+                listener.local_addr().map_or_else(|_| scheme.to_owned(), |at| format!("{scheme}://{at}"))
+            }
+            Listener::Unix(_, name) => name.clone(),
+        };
+        self.listeners.iter().map(name).collect()
+    }
+
     /// One of its descriptors became ready.
     pub fn ready(&mut self, token: Token) {
         let Some(number) = token.0.checked_sub(OWN_TOKENS) else { return };
