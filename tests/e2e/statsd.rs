@@ -1,7 +1,10 @@
 //! StatsD and DogStatsD come in by every transport; what is wrong, slow or too much costs only itself; and real clients'
 //! calls arrive as they were made.
 
+mod hostile;
 mod lines;
+mod tls;
+mod transports;
 
 use std::fmt::Write as _;
 
@@ -39,6 +42,12 @@ fn taken(timeline: &Reader, count: usize) -> Vec<String> {
         }
     }
     taken
+}
+
+/// Lines as DogStatsD's libraries send them over unix streams.
+fn frame(lines: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(lines.len()).expect("a test's frames are short");
+    [&length.to_le_bytes()[..], lines].concat()
 }
 
 /// Waits until leela-statsd has counted so much.

@@ -130,6 +130,14 @@ impl Sandbox {
         self.held.insert(process.to_owned(), sockets.into_iter().map(OwnedFd::from).collect());
     }
 
+    /// Holds a unix datagram socket and a listening unix stream socket for a process: paths, or `@` and an abstract name.
+    pub fn hold_unix(&mut self, process: &str, datagram: &str, stream: &str) {
+        let mut none = inherited::Inherited::default();
+        let datagram = none.datagram(Path::new(datagram), 0o666).expect("it is free");
+        let stream = none.stream(Path::new(stream), 0o666).expect("it is free");
+        self.held.insert(process.to_owned(), vec![datagram.into(), stream.into()]);
+    }
+
     /// Hands what is held for `from` to `process` as well: sockets it has no use for.
     pub fn hand_to(&mut self, process: &str, from: &str) {
         let sockets = self.held[from].iter().map(|socket| socket.try_clone().expect("descriptors are left"));
