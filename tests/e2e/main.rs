@@ -1,5 +1,6 @@
 //! What Leela promises, through the real binaries: one module a promise.
 
+mod aggregates;
 mod collectd;
 mod config_errors;
 mod core;

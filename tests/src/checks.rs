@@ -10,6 +10,7 @@ mod files;
 mod frame;
 mod http;
 mod query;
+mod sketch;
 mod statsd;
 mod storage;
 mod text;
@@ -24,6 +25,7 @@ pub use files::{books, ring};
 pub use frame::{frame, registration, wants};
 pub use http::points;
 pub use query::{answer, pipeline, proc, statement};
+pub use sketch::sketch;
 pub use statsd::statsd;
 pub use storage::{block, log, sealed};
 pub use text::{key, legacy, number, span, text};
@@ -35,7 +37,7 @@ pub use xmpp::chat;
 pub type Check = fn(&[u8]);
 
 /// Every check with its name, which is also its fuzz target's and its corpus's.
-pub const ALL: [(&str, Check); 28] = [
+pub const ALL: [(&str, Check); 29] = [
     ("answer", answer),
     ("ask", ask),
     ("block", block),
@@ -54,6 +56,7 @@ pub const ALL: [(&str, Check); 28] = [
     ("registration", registration),
     ("ring", ring),
     ("sealed", sealed),
+    ("sketch", sketch),
     ("span", span),
     ("state", state),
     ("statement", statement),

@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use common::sketch::Sketch;
 use common::time::Time;
-use common::wire::{Content, DATAGRAM_BYTES_MAX, Events, Header, Notes};
+use common::wire::{Content, DATAGRAM_BYTES_MAX, Events, Header, Notes, States};
 use sockets::registration::{self, INTERVAL};
 
 use crate::load::{Numbers, PREFIX};
@@ -51,6 +52,8 @@ pub struct Tally {
     pub numbered: u64,
     /// Events and notes that are no part of a load.
     pub kept: Vec<Kept>,
+    /// The keys of states that came, with what they hold.
+    pub states: Vec<(String, Sketch)>,
     /// The longest time between two datagrams.
     pub gap_max: Duration,
     /// Events that had come before it.
@@ -97,6 +100,15 @@ impl Tally {
                 for note in Notes::new(records, header.count) {
                     let note = note.expect("records are whole");
                     self.keep(note.key, 0.0, note.time, note.json);
+                }
+            }
+            Content::States => {
+                for state in States::new(records, header.count) {
+                    let state = state.expect("records are whole");
+                    let key = String::from_utf8(state.key.to_vec()).expect("keys are UTF-8");
+                    let sketch =
+                        Sketch::decode(state.kind, state.bytes).expect("what is published is a state");
+                    self.states.push((key, sketch));
                 }
             }
             other => panic!("the consumer asked for no {}", other.word()),

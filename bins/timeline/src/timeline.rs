@@ -8,10 +8,11 @@ use common::metric::{Event, Kind, Metric, State as Published};
 use common::time::Time;
 
 use crate::counters::{Counters, Reason};
+use crate::emitted::with_suffix;
 use crate::index::NONE;
 use crate::limits::{Census, Place, first_part};
 use crate::rules::{Clock, Rules};
-use crate::series::{Class, Pools, Series, State};
+use crate::series::{Class, Pools, Sampled, Series, State};
 use crate::table::{BATCH, Table};
 use crate::wheel::Wheel;
 use crate::windows::Windows;
@@ -126,6 +127,9 @@ impl Timeline {
     fn apply_batch(&mut self, batch: &[Metric<'_>], source: u64, clock: &Clock, out: &mut impl Output) {
         let mut ids = [NONE; BATCH];
         self.table.locate(batch, &mut ids);
+        if batch.iter().any(|metric| metric.kind == Kind::Sample) {
+            self.look(batch, &ids, clock);
+        }
         let removals = self.table.removals;
         let mut refused = 0;
         let mut passed = 0;
@@ -146,6 +150,25 @@ impl Timeline {
         self.counters.accepted += received - refused;
         self.counters.passed += passed;
         self.counters.merged += received - refused - passed;
+    }
+
+    /// Reads what samples are going to change: in steps, each of which waits for the memory of all of them at once.
+    fn look(&self, batch: &[Metric<'_>], ids: &[u32; BATCH], clock: &Clock) {
+        let mut slots = [NONE; BATCH];
+        for ((metric, &id), slot) in batch.iter().zip(ids).zip(&mut slots) {
+            if let Some(State::Sample { slots, .. }) = self.table.series.get(id).map(|series| &series.state) {
+                *slot = slots[clock.windows.slot(metric.time)];
+            }
+        }
+        let mut seen = 0;
+        for &slot in &slots[..batch.len()] {
+            seen ^= self.pools.samples.get(slot).map_or(0, |sampled| sampled.samples.look());
+        }
+        for (metric, &slot) in batch.iter().zip(&slots) {
+            let look = |sampled: &Sampled| sampled.samples.look_at(metric.value.as_f64());
+            seen ^= self.pools.samples.get(slot).map_or(0, look);
+        }
+        std::hint::black_box(seen);
     }
 
     /// True when the record gave an event.
@@ -227,20 +250,25 @@ impl Timeline {
 
     /// Refuses a new series that would emit a name which another one has.
     fn check_names(&mut self, kind: Kind, emitted: &str, clock: &Clock) -> Result<(), Reason> {
-        let mut derived = Vec::new();
-        if !self.rules.emitted.derived(kind, emitted, |key| derived.push(key.to_owned())) {
-            return Err(Reason::BadKey);
-        }
-        // Its own key is looked up by all of its class anyhow.
-        let own = (Class::of(kind) == Class::Plain).then_some(emitted);
-        for key in derived.iter().map(String::as_str).chain(own) {
-            let is_another =
-                Some(key) != own && self.find_live(Class::Plain, key.as_bytes(), clock).is_some();
-            let origin =
-                self.rules.emitted.origin(key).filter(|origin| (origin.0, &*origin.1) != (kind, emitted));
-            if is_another || origin.is_some_and(|(kind, key)| self.has(kind, &key, clock)) {
-                return Err(Reason::KindConflict);
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let mut name = Ok(());
+        for suffix in 0.. {
+            let Some(suffix) = self.rules.emitted.suffix(kind, emitted, suffix) else { break };
+            with_suffix(&mut scratch, emitted.as_bytes(), suffix.word);
+            if scratch.len() + suffix.more > KEY_BYTES_MAX {
+                name = Err(Reason::BadKey);
+            } else if self.find_live(Class::Plain, &scratch, clock).is_some() {
+                name = name.and(Err(Reason::KindConflict));
             }
+        }
+        self.scratch = scratch;
+        name?;
+        // Its own key is looked up by all of its class anyhow; another series may emit it.
+        if Class::of(kind) == Class::Plain
+            && let Some((kind, key)) = self.rules.emitted.origin(emitted)
+            && self.has(kind, &key, clock)
+        {
+            return Err(Reason::KindConflict);
         }
         Ok(())
     }

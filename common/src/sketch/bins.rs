@@ -115,6 +115,12 @@ impl Side {
         self.weights.capacity() * size_of::<u64>()
     }
 
+    /// Reads the weight of a bin.
+    #[inline]
+    pub(super) fn look(&self, bin: u32) -> u64 {
+        self.weights.get(bin.wrapping_sub(self.first) as usize).copied().unwrap_or(0)
+    }
+
     #[inline]
     pub(super) fn add(&mut self, bin: u32, weight: u64) {
         let place = bin.wrapping_sub(self.first) as usize;

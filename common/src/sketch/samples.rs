@@ -125,6 +125,23 @@ impl Samples {
         Ok(())
     }
 
+    /// Reads what [`Samples::add`] is going to change first. Whoever takes many values for many series calls it for all
+    /// of them before: their waits for memory overlap.
+    #[inline]
+    pub fn look(&self) -> u64 {
+        self.weight ^ u64::from(self.is_exact()) ^ self.max.to_bits()
+    }
+
+    /// As [`Samples::look`], of where the value is counted.
+    #[inline]
+    pub fn look_at(&self, value: f64) -> u64 {
+        match &self.form {
+            Form::Exact { values, .. } => values.last().map_or(0, |last| last.to_bits()),
+            Form::Bins(bins) if value >= f64::MIN_POSITIVE => bins.positive.look(bin_of(value)),
+            Form::Bins(bins) => bins.zeros,
+        }
+    }
+
     /// Takes in all that another one holds.
     pub fn merge(&mut self, other: &Samples) {
         self.weight = self.weight.saturating_add(other.weight);

@@ -117,7 +117,8 @@ records!(
 fn metric(record: &[u8]) -> Result<Metric<'_>, RecordError> {
     let (&tag, rest) = record.split_first().ok_or(RecordError::Length)?;
     let (time, rest) = time_and(rest)?;
-    let (value, key) = rest.split_first_chunk().ok_or(RecordError::Length)?;
+    // A member may be shorter than a value.
+    let Some((value, key)) = rest.split_first_chunk() else { return rare(record) };
     let bits = u64::from_le_bytes(*value);
     let value = match tag >> 4 {
         1 => Value::U64(bits),
@@ -244,6 +245,7 @@ mod tests {
             Metric { kind: Kind::Count, ..gauge("g;a=b", Value::U64(4)) }.weighted(ten),
             Metric::of_member(b"users", Time::from_ns(7), b"bob"),
             Metric::of_member(b"users", Time::from_ns(7), b"\xff\0"),
+            Metric::of_member(b"u", Time::from_ns(7), b"b"),
         ];
         let mut batch = Batch::new(Content::Metrics);
         for metric in &sent {
@@ -251,7 +253,7 @@ mod tests {
         }
         let datagram = batch.seal(7, 1000);
         let (header, records) = Header::read(datagram).unwrap();
-        assert_eq!(header, Header { content: Content::Metrics, count: 8, source: 7, first: 1000 });
+        assert_eq!(header, Header { content: Content::Metrics, count: 9, source: 7, first: 1000 });
         let got: Vec<Metric<'_>> = Metrics::new(records, header.count).map(Result::unwrap).collect();
         assert_eq!(got, sent);
     }
@@ -377,6 +379,26 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn members_and_weights_come_back(
+            key in "[ -~é]{1,20}", member in prop::collection::vec(any::<u8>(), 0..20), ns: i64, bits: i64,
+            weight in 1..i64::MAX as u64, kind in prop::sample::select(&[Kind::Count, Kind::Sample][..]),
+        ) {
+            let (key, time) = (key.as_bytes(), Time::from_ns(ns));
+            let weight = Weight::of_billionths(weight).unwrap();
+            let sent = [
+                Metric::of_member(key, time, &member),
+                Metric::new(key, time, kind, Value::I64(bits)).weighted(weight),
+                Metric::new(key, time, kind, Value::U64(7)),
+            ];
+            let mut batch = Batch::new(Content::Metrics);
+            for metric in &sent {
+                prop_assert_eq!(batch.metric(metric), Ok(()));
+            }
+            let got: Vec<_> = Metrics::new(&batch.seal(1, 2)[24..], 3).map(Result::unwrap).collect();
+            prop_assert_eq!(got, sent);
+        }
+
         #[test]
         fn decode_undoes_encode(key in "[ -~é]{1,40}", json in "[ -~]{0,60}", ns: i64, bits: u64) {
             let time = Time::from_ns(ns);

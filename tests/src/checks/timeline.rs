@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use common::metric::Event;
+use common::metric::{Event, State};
+use common::sketch::Sketch;
 use common::time::Time;
 use common::wire::{Content, Header, Metrics};
 use leela_timeline::rules::Rules;
 use leela_timeline::snapshot::{TakenUp, save, take_up};
-use leela_timeline::timeline::Timeline;
+use leela_timeline::timeline::{Output, Timeline};
 
 use super::in_file;
 
@@ -35,9 +36,10 @@ pub fn timeline(bytes: &[u8]) {
         mono += Duration::from_secs(seconds);
         time = time.plus_ns(i64::from(*step) * 1_000_000_000);
         timeline.tick(time, mono, &mut |event: Event<'_>| check(event));
+        while timeline.flush(time, &mut Checked(check)) {}
         assert!(timeline.counters().balanced(), "{:?}", timeline.counters());
     }
-    let series = timeline.counters().series;
+    let (series, open) = (timeline.counters().series, timeline.counters().aggregated_open);
     in_file(b"", |path| {
         assert_eq!(save(&timeline, path, time, mono).expect("state can be saved"), series);
         let mut next = Timeline::new(Rules::default());
@@ -46,43 +48,71 @@ pub fn timeline(bytes: &[u8]) {
         };
         assert_eq!(report.series + report.expired + report.dropped, series);
         assert_eq!(next.counters().series, report.series);
+        assert_eq!((report.aggregated_records, next.counters().aggregated_open), (open, open));
         assert!(next.counters().balanced());
     });
+}
+
+/// Takes states as well.
+struct Checked<F>(F);
+
+impl<F: FnMut(Event<'_>)> Output for Checked<F> {
+    fn event(&mut self, event: Event<'_>) {
+        (self.0)(event);
+    }
+
+    fn wants_states(&self) -> bool {
+        true
+    }
+
+    fn state(&mut self, state: State<'_>) {
+        assert!(state.bytes.len() <= State::BYTES_MAX, "a state that is too long");
+        assert!(Sketch::decode(state.kind, state.bytes).is_ok(), "what is published is no state");
+    }
 }
 
 /// The saved state: any file is taken up or refused. The bytes are the records of one block; the sums around them
 /// are made right, or nothing behind them would ever be read.
 pub fn state(bytes: &[u8]) {
     let Some((series, block)) = bytes.split_first() else { return };
+    for version in [1_u32, 2] {
+        state_of(version, *series, block);
+    }
+    taken_up(bytes);
+}
+
+/// A file of this version with one block.
+fn state_of(version: u32, series: u8, block: &[u8]) {
     let mut file = b"LEELA TL".to_vec();
-    file.extend_from_slice(&1_u32.to_le_bytes());
+    file.extend_from_slice(&version.to_le_bytes());
     file.extend_from_slice(&NOW.ns().to_le_bytes());
-    file.extend_from_slice(&u64::from(*series).to_le_bytes());
+    file.extend_from_slice(&u64::from(series).to_le_bytes());
     file.extend_from_slice(&crc32fast::hash(&file).to_le_bytes());
     file.extend_from_slice(&(block.len() as u32).to_le_bytes());
     file.extend_from_slice(&crc32fast::hash(block).to_le_bytes());
     file.extend_from_slice(block);
-    for file in [&file[..], bytes] {
-        in_file(file, |path| {
-            let mut timeline = Timeline::new(Rules::default());
-            match take_up(&mut timeline, path, NOW.plus_ns(1_000_000_000), Duration::from_secs(9)) {
-                TakenUp::Restored(report) => assert_eq!(timeline.counters().series, report.series),
-                TakenUp::Refused { aside, .. } => {
-                    assert_eq!(timeline.counters().series, 0);
-                    assert!(aside.is_some_and(|aside| aside.exists()), "the damaged file is gone");
-                }
-                TakenUp::Nothing => panic!("the file is there"),
+    taken_up(&file);
+}
+
+fn taken_up(file: &[u8]) {
+    in_file(file, |path| {
+        let mut timeline = Timeline::new(Rules::default());
+        match take_up(&mut timeline, path, NOW.plus_ns(1_000_000_000), Duration::from_secs(9)) {
+            TakenUp::Restored(report) => assert_eq!(timeline.counters().series, report.series),
+            TakenUp::Refused { aside, .. } => {
+                assert_eq!(timeline.counters().series, 0);
+                assert!(aside.is_some_and(|aside| aside.exists()), "the damaged file is gone");
             }
-            assert!(timeline.counters().balanced());
-            assert!(!path.exists(), "a state that could be taken up twice");
-            for _ in 0..3 {
-                timeline.tick(NOW.plus_ns(61_000_000_000), Duration::from_secs(70), &mut |event: Event<
-                    '_,
-                >| {
-                    assert!(event.value.is_finite(), "{event:?}");
-                });
-            }
-            assert!(timeline.counters().balanced());
-        });
-    }
+            TakenUp::Nothing => panic!("the file is there"),
+        }
+        assert!(timeline.counters().balanced());
+        assert!(!path.exists(), "a state that could be taken up twice");
+        for _ in 0..3 {
+            timeline.tick(NOW.plus_ns(61_000_000_000), Duration::from_secs(70), &mut |event: Event<'_>| {
+                assert!(event.value.is_finite(), "{event:?}");
+            });
+            while timeline.flush(NOW.plus_ns(61_000_000_000), &mut Checked(|_: Event<'_>| {})) {}
+        }
+        assert!(timeline.counters().balanced());
+    });
 }
