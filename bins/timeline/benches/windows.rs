@@ -18,6 +18,7 @@ const KEY_BYTES: usize = 48;
 const START: i64 = 1_700_000_000;
 
 fn main() {
+    counts(10_000, 300);
     counts(1_000_000, 3);
     samples(10_000, 1_000);
     flushed_samples(1_000_000, 10);
