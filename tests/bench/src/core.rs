@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use common::books::Snapshot;
 use common::runtime_dir::RuntimeDir;
-use common::time::Time;
 use sockets::inherited::bind_udp;
 use sockets::ring::RingFile;
 use tempfile::TempDir;
@@ -23,8 +22,10 @@ const BEHIND_MAX: u64 = 250_000;
 /// The windows of the timeline by default, and how long after their end it begins to give them out.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(10);
 pub(crate) const WINDOW_LATE: Duration = Duration::from_secs(1);
-/// All of them are given out when nothing came for so long.
-const STILL: Duration = Duration::from_millis(500);
+/// A window is over, and all of it given out, within so long.
+const WINDOW_MAX: Duration = Duration::from_secs(40);
+/// Room for a million series of one input and of one first part of their names.
+const LIMITS: &str = "series_per_input_max = 2000000\nseries_per_part_max = 2000000\n";
 
 /// The processes of the core, running.
 #[derive(Debug)]
@@ -83,7 +84,7 @@ impl Core {
         let (dir, run) = scratch()?;
         let sockets = bind_udp(SocketAddr::from(([127, 0, 0, 1], 0)), 1, receive_buffer_mib << 20)?;
         let address = sockets[0].local_addr()?;
-        let timeline = Process::start("timeline", &dir, &run, "", Vec::new())?;
+        let timeline = Process::start("timeline", &dir, &run, LIMITS, Vec::new())?;
         let (dmproc, last) = end(&dir, &run)?;
         let config = format!("listen = [\"{address}\"]\nreceive_buffer = \"{receive_buffer_mib}MiB\"\n");
         let input = Process::start(name, &dir, &run, &config, sockets)?;
@@ -124,24 +125,20 @@ impl Core {
         [self.input.pid(), self.timeline.pid()]
     }
 
-    /// Waits until `datagrams` have been read and the timeline has `records`, their windows are over and all of them
-    /// have been given out.
+    /// Waits until `datagrams` have been read, the timeline has `records`, and all their windows have been given out.
     pub(crate) fn wait_windows(&self, datagrams: u64, records: u64) -> anyhow::Result<()> {
         self.books(self.name).wait("datagrams", datagrams)?;
         let timeline = self.books("timeline");
         timeline.wait("received", records)?;
-        let now_ns = Time::now().ns() as u64;
-        let over_ns = INTERVAL.as_nanos() as u64 - now_ns % INTERVAL.as_nanos() as u64;
-        std::thread::sleep(Duration::from_nanos(over_ns) + WINDOW_LATE);
-        let (mut emitted, mut since) = (timeline.counter("emitted")?, Instant::now());
-        while since.elapsed() < STILL {
-            std::thread::sleep(Duration::from_millis(20));
-            let now = timeline.counter("emitted")?;
-            if now != emitted {
-                (emitted, since) = (now, Instant::now());
+        let end = Instant::now() + WINDOW_MAX;
+        loop {
+            let open = timeline.counter("aggregated_open")?;
+            if open == 0 {
+                return Ok(());
             }
+            ensure!(Instant::now() < end, "{open} records are in windows that are not given out");
+            std::thread::sleep(Duration::from_millis(20));
         }
-        Ok(())
     }
 
     /// Waits until `datagrams` have been read by the input and all that came of them has reached the peer; then

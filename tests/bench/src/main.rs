@@ -106,6 +106,7 @@ enum Row {
     StatsdTimers,
     StatsdFootprint,
     StatsdFlush,
+    StatsdPeers,
     Idle,
 }
 
@@ -132,6 +133,7 @@ impl Row {
             Row::StatsdTimers => statsd::timers(scale),
             Row::StatsdFootprint => statsd::footprint(scale),
             Row::StatsdFlush => statsd::flush(scale),
+            Row::StatsdPeers => statsd::peers(scale),
         }
     }
 }

@@ -57,7 +57,7 @@ pub(crate) fn run(scale: Scale) -> anyhow::Result<Vec<Figure>> {
 }
 
 /// Where the programs are installed: `peers` in the target folder.
-fn place() -> PathBuf {
+pub(crate) fn place() -> PathBuf {
     let this = std::env::current_exe().unwrap_or_default();
     let target = this.parent().and_then(Path::parent).map(Path::to_owned);
     target.unwrap_or_default().join("peers")

@@ -4,6 +4,7 @@
 mod flush;
 mod footprint;
 mod lines;
+mod peers;
 mod single;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +22,7 @@ use lines::Lines;
 
 pub(crate) use flush::run as flush;
 pub(crate) use footprint::run as footprint;
+pub(crate) use peers::run as peers;
 pub(crate) use single::run as single;
 
 /// Datagrams under way at most: what every receive buffer holds.
@@ -99,22 +101,13 @@ fn rounds(lines: &Lines, passes: usize, rounds: usize) -> anyhow::Result<Found> 
 
 fn round(lines: &Lines, passes: usize) -> anyhow::Result<Found> {
     let core = Core::statsd(RECEIVE_BUFFER_MIB, &["--suffix", lines.suffix])?;
-    let (load, books) = (Load::to(core.address)?, core.books("statsd"));
     let is_over = AtomicBool::new(false);
     let before = core.cpu()?;
     let sent = (passes * lines.count) as u64;
     let highest = std::thread::scope(|scope| {
         let watching = scope.spawn(|| highest(core.pids(), &is_over));
         let work = || -> anyhow::Result<()> {
-            let mut datagrams = 0;
-            for _ in 0..passes {
-                for burst in lines.bytes.chunks(BURST * lines.datagram_bytes) {
-                    load.send(burst, lines.datagram_bytes)?;
-                    datagrams += (burst.len() / lines.datagram_bytes) as u64;
-                    books.wait("datagrams", datagrams.saturating_sub(AHEAD_MAX))?;
-                }
-                core.keep_close(datagrams * lines.a_datagram as u64)?;
-            }
+            let datagrams = send(&core, lines, passes)?;
             core.wait_windows(datagrams, sent)
         };
         let worked = work();
@@ -130,6 +123,21 @@ fn round(lines: &Lines, passes: usize) -> anyhow::Result<Found> {
     let ns: [f64; 3] =
         std::array::from_fn(|place| (after[place] - before[place]).as_nanos() as f64 / sent as f64);
     Ok(Found { rate: 1e9 / ns.iter().sum::<f64>(), ns, pss_mib: highest })
+}
+
+/// Sends all lines so many times, no faster than they are taken; gives the datagrams.
+fn send(core: &Core, lines: &Lines, passes: usize) -> anyhow::Result<u64> {
+    let (load, books) = (Load::to(core.address)?, core.books("statsd"));
+    let mut datagrams = 0;
+    for _ in 0..passes {
+        for burst in lines.bytes.chunks(BURST * lines.datagram_bytes) {
+            load.send(burst, lines.datagram_bytes)?;
+            datagrams += (burst.len() / lines.datagram_bytes) as u64;
+            books.wait("datagrams", datagrams.saturating_sub(AHEAD_MAX))?;
+            core.keep_close(datagrams * lines.a_datagram as u64)?;
+        }
+    }
+    Ok(datagrams)
 }
 
 /// The highest PSS of processes until told to stop.

@@ -6,13 +6,12 @@ use anyhow::ensure;
 use common::time::Time;
 
 use super::lines::Lines;
+use super::send;
 use super::single::gauges;
-use super::{AHEAD_MAX, BURST};
 use crate::Scale;
 use crate::child::build;
 use crate::core::{Core, Finished, INTERVAL, WINDOW_LATE};
 use crate::figure::{Figure, Unit};
-use crate::udp_load::Load;
 
 const RECEIVE_BUFFER_MIB: usize = 64;
 /// Samples of each series in the window.
@@ -25,17 +24,9 @@ pub(crate) fn run(scale: Scale) -> anyhow::Result<Vec<Figure>> {
     build(&["leela-statsd", "leela-timeline"])?;
     let lines = Lines::timers(scale.pick(1_000_000, 1_000));
     let core = Core::statsd(RECEIVE_BUFFER_MIB, &["--suffix", lines.suffix, "--stream", "web00.nginx."])?;
-    let (load, books) = (Load::to(core.address)?, core.books("statsd"));
     // All of them are of one window.
     std::thread::sleep(until_window());
-    let mut datagrams = 0;
-    for _ in 0..SAMPLES {
-        for burst in lines.bytes.chunks(BURST * lines.datagram_bytes) {
-            load.send(burst, lines.datagram_bytes)?;
-            datagrams += (burst.len() / lines.datagram_bytes) as u64;
-            books.wait("datagrams", datagrams.saturating_sub(AHEAD_MAX))?;
-        }
-    }
+    let datagrams = send(&core, &lines, SAMPLES)?;
     let left = until_window();
     std::thread::sleep(left.saturating_sub(Duration::from_secs(1)));
     let stream = gauges(core.address, STREAM_RATE, scale.pick(OVER, Duration::from_secs(2)).as_secs_f64())?;
