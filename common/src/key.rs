@@ -35,12 +35,13 @@ pub fn parse(text: &[u8]) -> Result<Cow<'_, str>, KeyError> {
     if text.len() > KEY_BYTES_MAX {
         return Err(KeyError::TooLong);
     }
-    let mut plain = !text.is_empty();
+    let mut is_printable = true;
     for &byte in text {
-        plain &= (0x20..0x7f).contains(&byte) & (byte != b';');
+        is_printable &= (0x20..0x7f).contains(&byte);
     }
+    let is_plain = is_printable && is_sorted(text);
     let text = std::str::from_utf8(text).map_err(|_| KeyError::NotUtf8)?;
-    if plain {
+    if is_plain {
         return Ok(Cow::Borrowed(text));
     }
     if text.chars().any(char::is_control) {
@@ -59,6 +60,28 @@ pub fn parse(text: &[u8]) -> Result<Cow<'_, str>, KeyError> {
         return Ok(Cow::Borrowed(text));
     }
     Ok(Cow::Owned(normal(text)))
+}
+
+/// True only for a name and tags in the one form: sorted, each once, none with an empty value.
+fn is_sorted(text: &[u8]) -> bool {
+    let mut parts = text.split(|&byte| byte == b';');
+    if parts.next().is_none_or(<[u8]>::is_empty) {
+        return false;
+    }
+    let mut before = &b""[..];
+    for part in parts {
+        let tag = match part.iter().position(|&byte| byte == b'=') {
+            Some(equals) if equals + 1 == part.len() => return false,
+            Some(equals) => &part[..equals],
+            None => part,
+        };
+        // The first one is over nothing: it has a name.
+        if tag <= before {
+            return false;
+        }
+        before = tag;
+    }
+    true
 }
 
 /// The part before the first `;`.
@@ -137,6 +160,15 @@ mod tests {
     }
 
     proptest::proptest! {
+        #[test]
+        fn a_key_that_is_sorted_is_its_normal_form(text in "[a-c;=]{0,12}|a(;[a-d](=[ab=]{0,2})?){0,4}") {
+            if is_sorted(text.as_bytes()) {
+                proptest::prop_assert!(!name(&text).is_empty());
+                proptest::prop_assert!(tags(&text).all(|(tag, _)| !tag.is_empty()));
+                proptest::prop_assert_eq!(&normal(&text), &text);
+            }
+        }
+
         #[test]
         fn parsing_twice_changes_nothing(text in "[a-c;=é]{0,12}") {
             if let Ok(key) = parse(text.as_bytes()) {
