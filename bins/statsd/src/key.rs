@@ -63,6 +63,12 @@ impl Tag {
         key.get(self.name_end + 1..self.end).unwrap_or_default()
     }
 
+    /// True where it has a name, and a value where it has a `=`, and is none of Veneur's.
+    fn is_simple(self, key: &[u8]) -> bool {
+        let is_whole = self.name_end > self.start + 1 && self.name_end + 1 != self.end;
+        is_whole && !(self.name_end == self.end && is_scope(self.name(key)))
+    }
+
     fn whole(self, key: &[u8]) -> &[u8] {
         &key[self.start..self.end]
     }
@@ -125,7 +131,7 @@ impl Keys {
                 rest = more;
             }
         }
-        if let Some(mut rest) = sections.tags {
+        if let Some(mut rest) = sections.tags.filter(|tags| !self.copy_tags(tags)) {
             check_text(line, rest)?;
             while !rest.is_empty() {
                 let end = memchr::memchr(b',', rest).unwrap_or(rest.len());
@@ -181,7 +187,7 @@ impl Keys {
         match tag {
             // As much as to say nothing.
             [] => return Ok(()),
-            b"veneurlocalonly" | b"veneurglobalonly" => {
+            _ if is_scope(tag) => {
                 self.touched.scope_tags += 1;
                 return Ok(());
             }
@@ -193,6 +199,45 @@ impl Keys {
         }
         self.put(&tag[..split], tag.get(split + 1..).unwrap_or_default());
         Ok(())
+    }
+
+    /// Copies tags in which nothing has to change but what parts them, all at once; false where there is more to do, with
+    /// nothing done.
+    #[inline]
+    fn copy_tags(&mut self, tags: &[u8]) -> bool {
+        if !is_plain(tags) || has(tags, b'=') {
+            return false;
+        }
+        let (begin, count) = (self.key.len(), self.tags.len());
+        self.key.push(b';');
+        self.key.extend_from_slice(tags);
+        let (mut start, mut name_end) = (begin, None);
+        for at in begin + 1..=self.key.len() {
+            match self.key.get(at) {
+                Some(b',') | None => {
+                    let tag = Tag { start, name_end: name_end.take().unwrap_or(at), end: at };
+                    if !tag.is_simple(&self.key) {
+                        self.key.truncate(begin);
+                        self.tags.truncate(count);
+                        return false;
+                    }
+                    if let Some(last) = self.tags.last() {
+                        self.in_order &= last.name(&self.key) < tag.name(&self.key);
+                    }
+                    self.tags.push(tag);
+                    if at < self.key.len() {
+                        self.key[at] = b';';
+                    }
+                    start = at;
+                }
+                Some(b':') if name_end.is_none() => {
+                    self.key[at] = b'=';
+                    name_end = Some(at);
+                }
+                Some(_) => {}
+            }
+        }
+        true
     }
 
     fn put(&mut self, name: &[u8], value: &[u8]) {
@@ -277,6 +322,12 @@ impl Keys {
 }
 
 impl Style {
+    /// A name without tags is a key as it is.
+    #[inline]
+    pub fn is_verbatim(&self) -> bool {
+        !(self.is_etsy || self.influx) && self.rules.is_empty()
+    }
+
     /// Nothing is to be done to a name without tags.
     #[inline]
     fn is_bare(&self, sections: &Sections<'_>) -> bool {
@@ -306,6 +357,11 @@ fn is_plain(text: &[u8]) -> bool {
 #[inline]
 fn has(text: &[u8], byte: u8) -> bool {
     text.iter().fold(false, |has, have| has | (*have == byte))
+}
+
+/// True for the tags by which Veneur says where something is to be merged.
+fn is_scope(tag: &[u8]) -> bool {
+    matches!(tag, b"veneurlocalonly" | b"veneurglobalonly")
 }
 
 /// Refuses what no key may have in it, at the spot.

@@ -6,7 +6,7 @@ use common::text::number;
 use common::time::Time;
 use common::value::Value;
 
-use crate::dialect::{self, Check, Event, Fault, Line, Reason, Sections, Type, offset};
+use crate::dialect::{self, Check, Event, Fault, Line, Plain, Reason, Sections, Type, offset};
 use crate::key::{Keys, Style, Touched, with_suffix};
 use crate::note;
 
@@ -64,6 +64,16 @@ impl Reader {
         rules: &Rules,
         mut each: impl FnMut(Result<Found<'_>, Fault>),
     ) {
+        if rules.style.is_verbatim()
+            && let Some(Plain { name, value, kind }) = Plain::parse(line)
+        {
+            let kind = match kind {
+                Type::Gauge => Kind::Gauge,
+                Type::Count => Kind::Count,
+                _ => Kind::Sample,
+            };
+            return each(Ok(Found::Metric(Metric::new(name, now, kind, value))));
+        }
         let read = match dialect::parse(line) {
             Ok(Line::Empty) => Ok(()),
             Ok(Line::Metric(metric)) => self.metric(line, &metric, now, rules, &mut each),

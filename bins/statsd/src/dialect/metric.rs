@@ -1,5 +1,6 @@
 //! `name:value|type|...`: the values of a series.
 
+use common::key::KEY_BYTES_MAX;
 use common::text::number;
 use common::value::Value;
 
@@ -76,6 +77,62 @@ impl<'a> Metric<'a> {
     #[inline]
     pub fn values(&self) -> Values<'a> {
         Values { rest: Some(self.values), is_whole: self.kind == Type::Set }
+    }
+}
+
+/// A line of which there is nothing more to say than `name:number|type`: what most lines are.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Plain<'a> {
+    /// As it can stand in a key.
+    pub name: &'a [u8],
+    /// Without a sign.
+    pub value: Value,
+    /// But for a set.
+    pub kind: Type,
+}
+
+impl<'a> Plain<'a> {
+    /// The same as [`Metric::parse`] would find, sooner; none for all other lines, also wrong ones.
+    #[inline]
+    pub fn parse(line: &'a [u8]) -> Option<Plain<'a>> {
+        let (front, kind) = match line {
+            [front @ .., b'|', b'c'] => (front, Type::Count),
+            [front @ .., b'|', b'g'] => (front, Type::Gauge),
+            [front @ .., b'|', b'm', b's'] => (front, Type::Timer),
+            [front @ .., b'|', b'h'] => (front, Type::Histogram),
+            [front @ .., b'|', b'd'] => (front, Type::Distribution),
+            _ => return None,
+        };
+        let colon = front.iter().rposition(|byte| !byte.is_ascii_digit() && *byte != b'.')?;
+        let (name, text) = (&front[..colon], &front[colon + 1..]);
+        if front[colon] != b':' || !is_plain_name(name) || !text.first()?.is_ascii_digit() {
+            return None;
+        }
+        match number::value(text) {
+            Some((value, length)) if length == text.len() && value.is_finite() => {
+                Some(Plain { name, value, kind })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// True for 1 to [`KEY_BYTES_MAX`] bytes of printable ASCII without `:`, `|` and `;`.
+#[inline]
+fn is_plain_name(name: &[u8]) -> bool {
+    const BYTES: usize = 16;
+    let is_plain = |bytes: &[u8]| {
+        let good = |byte: u8| (0x20..0x7f).contains(&byte) & (byte != b':') & (byte != b'|') & (byte != b';');
+        bytes.iter().fold(true, |plain, byte| plain & good(*byte))
+    };
+    let (chunks, _) = name.as_chunks::<BYTES>();
+    // The last bytes once more, together with some before them: no byte is looked at by itself.
+    match name.last_chunk::<BYTES>() {
+        Some(last) => {
+            name.len() <= KEY_BYTES_MAX
+                && chunks.iter().fold(is_plain(last), |plain, chunk| plain & is_plain(chunk))
+        }
+        None => !name.is_empty() && is_plain(name),
     }
 }
 

@@ -24,7 +24,7 @@ mod section;
 
 pub use check::Check;
 pub use event::Event;
-pub use metric::{Metric, Type, Values, value};
+pub use metric::{Metric, Plain, Type, Values, value};
 pub(crate) use reason::offset;
 pub use reason::{Fault, Reason};
 pub use section::Sections;

@@ -495,6 +495,13 @@ fn nearly() -> impl Strategy<Value = String> {
 }
 
 proptest! {
+    /// A rule that matches nothing keeps lines off the short way.
+    #[test]
+    fn the_short_way_leads_to_the_same(line in "[a-cö:|;=,.\\- 0-9]{0,40}(:|::)[0-9.]{0,4}\\|(c|g|ms|h|d|s|x)") {
+        let (short, long) = (rules(""), rules("[[rules]]\nname = '$x'\ndrop = true"));
+        prop_assert_eq!(read(line.as_bytes(), &short), read(line.as_bytes(), &long));
+    }
+
     #[test]
     fn nothing_is_lost_and_faults_have_a_place(datagram in nearly(), raw: Vec<u8>) {
         let all = rules("tagged_names = [\"graphite\", \"influx\"]\norigin_tags = [\"container\"]\n[[rules]]\nname = '^b'\ndrop = true");
