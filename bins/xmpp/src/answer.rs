@@ -2,6 +2,7 @@
 
 use common::query::caret;
 use common::query::error::QueryError;
+use common::span::Span;
 use common::value::Shortest;
 use serde_json::{Value, json};
 
@@ -46,14 +47,21 @@ pub(crate) fn entered(entry: &Entry, field: &str, text: String) -> Answer {
     Answer { text, json: json!({"debug": request(entry, field), "results": {"key": field}, "status": 200}) }
 }
 
+/// What a user may expect of a new subscription.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Expected {
+    pub(crate) rate: Option<Rate>,
+    /// Why nothing comes now.
+    pub(crate) away: Option<Away>,
+    /// Values a minute that come one by one.
+    pub(crate) limit: u32,
+    /// From one digest to the next.
+    pub(crate) interval: Span,
+}
+
 /// The text of a new subscription: its number, and what to expect.
-pub(crate) fn begun(
-    number: u32,
-    statement: &str,
-    rate: Option<Rate>,
-    limit: u32,
-    away: Option<Away>,
-) -> String {
+pub(crate) fn begun(number: u32, statement: &str, expected: &Expected) -> String {
+    let Expected { rate, away, limit, interval } = *expected;
     let mut text = format!("#{number} {statement}\n");
     match rate {
         None if away == Some(Away::Absent) => {
@@ -74,8 +82,10 @@ pub(crate) fn begun(
             text.push_str(&first.to_uppercase());
             text.push_str(rest);
             if per_minute > u64::from(limit) {
+                let each =
+                    if interval == Span::from_mins(1) { "each minute" } else { &format!("every {interval}") };
                 text.push_str(&format!(
-                    ", about {at_least}{per_minute} values a minute. That is over {limit}: they come as a digest."
+                    ", about {at_least}{per_minute} values a minute. That is over {limit}: they come as a digest {each}."
                 ));
             } else if per_minute > 0 {
                 let noun = if per_minute == 1 { "message" } else { "messages" };
@@ -253,7 +263,7 @@ mod tests {
             (
                 rate(300, 1800),
                 None,
-                "300 series match now, about 1800 values a minute. That is over 20: they come as a digest.",
+                "300 series match now, about 1800 values a minute. That is over 20: they come as a digest each minute.",
             ),
             (
                 Some(Rate { at_least: true, series: 9, per_minute: 5 }),
@@ -264,9 +274,12 @@ mod tests {
             (None, Some(Away::Absent), "leela-dmproc does not run: values come once it does."),
             (None, Some(Away::Full), "leela-dmproc has too many clients: values come once it has fewer."),
         ] {
-            let text = begun(1, "SELECT id FROM a;", rate, 20, away);
+            let expected = Expected { rate, away, limit: 20, interval: Span::from_mins(1) };
+            let text = begun(1, "SELECT id FROM a;", &expected);
             assert_eq!(text, format!("#1 SELECT id FROM a;\n{want} STOP 1 ends it."));
         }
+        let often = Expected { rate: rate(2, 60), away: None, limit: 20, interval: Span::from_secs(90) };
+        assert!(begun(1, "", &often).contains("they come as a digest every 90s."));
     }
 
     #[test]

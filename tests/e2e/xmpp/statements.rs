@@ -228,7 +228,7 @@ fn manners(brand: Brand) {
         (1, "  select id\nfrom ^a$"),
         (2, "SELECT\u{a0}id FROM\u{a0}\u{201c}b c\u{201d}"),
         (3, "SELECT window 2 (sum) | abs FROM ^c$ ;"),
-        (4, "SELECT id FROM ^d;e$;"),
+        (4, "leela: SELECT id FROM ^d;e$;"),
     ] {
         let (body, json) = ask(&alice, text);
         assert!(body.starts_with(&format!("#{number} SELECT ")), "{text:?}: {body}");

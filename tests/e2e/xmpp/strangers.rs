@@ -148,7 +148,7 @@ fn more_than_a_user_can_read_is_told_together() {
     // Now its rate is known: who asks for it is told that it comes together.
     let bob = bridge.server.login("bob");
     let said = bob.ask(BOT, "SELECT id FROM ^a$");
-    assert!(said.body.contains("they come as a digest"), "{}", said.body);
+    assert!(said.body.contains("they come as a digest every 1s."), "{}", said.body);
     for want in [200, 403] {
         assert_eq!(bob.ask(BOT, &format!("SELECT id FROM ^{want}$")).json.unwrap()["status"], want);
     }

@@ -46,7 +46,9 @@ impl Bridge {
         if self.rights.is_room(&who.user) || !self.rights.may_ask(&bare) {
             return self.stranger(&who);
         }
-        self.statement(&who, &said.body);
+        // Some say its name as they do in a room.
+        let body = chat::addressed(&said.body, &self.config.nick).unwrap_or(&said.body).to_owned();
+        self.statement(&who, &body);
     }
 
     /// Somebody asks who is not on the list: told once, politely.

@@ -9,7 +9,7 @@ use common::time::Time;
 use xmpp_parsers::jid::{BareJid, Jid};
 
 use super::{Bridge, Then, Who};
-use crate::answer::{self, Rate};
+use crate::answer::{self, Expected, Rate};
 use crate::counters::{Dropped, Reason};
 use crate::digest::Digest;
 use crate::directory::{Change, Entry};
@@ -238,8 +238,13 @@ impl Bridge {
         let Some(opening) = one.opening.take_if(|opening| opening.is_over(now)) else { return };
         let entry = one.entry.clone();
         let number = self.number(&entry.sender, field);
-        let limit = self.config.messages_per_minute;
-        let text = answer::begun(number, &entry.select.statement(), opening.rate, limit, opening.away);
+        let expected = Expected {
+            rate: opening.rate,
+            away: opening.away,
+            limit: self.config.messages_per_minute,
+            interval: self.config.digest_interval,
+        };
+        let text = answer::begun(number, &entry.select.statement(), &expected);
         let answer = answer::entered(&entry, field, text);
         for who in self.askers.remove(field).unwrap_or_default() {
             self.books.counters.accepted += 1;
