@@ -1,6 +1,7 @@
 //! StatsD and DogStatsD come in by every transport; what is wrong, slow or too much costs only itself; and real clients'
 //! calls arrive as they were made.
 
+mod clients;
 mod hostile;
 mod lines;
 mod tls;

@@ -4,11 +4,16 @@
 set -eu
 packages="chromium collectd-core curl openssl prometheus python3 python3-docutils systemd bsdutils
 prosody lua-unbound lua-sec ejabberd redis-server python3-slixmpp"
+# Client libraries of StatsD go into the target folder, last: what fetches them may be installed here.
+clients() { "$(dirname "$0")/statsd_clients/install.sh"; }
 missing=""
 for package in $packages; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
 done
-[ -n "$missing" ] || exit 0
+if [ -z "$missing" ]; then
+    clients
+    exit
+fi
 if [ "$(id -u)" = 0 ]; then
     sudo=""
 elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
@@ -39,3 +44,4 @@ if command -v systemctl >/dev/null; then
     # One that cannot be disabled cannot be enabled.
     units | comm -13 "$before" - | xargs -r $sudo systemctl disable --quiet 2>/dev/null || true
 fi
+clients

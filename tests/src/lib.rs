@@ -37,6 +37,7 @@ mod redis;
 mod sandbox;
 mod service;
 mod slixmpp;
+mod statsd_client;
 mod store;
 mod wait;
 mod web;

@@ -26,10 +26,15 @@ pub fn service(name: &str) -> Option<PathBuf> {
     if program.is_file() {
         return Some(program.to_owned());
     }
-    let missing = format!(
+    absent(&format!(
         "{} is not there; as root: apt-get install --no-install-recommends {package}",
         program.display()
-    );
+    ));
+    None
+}
+
+/// Says that a test proves nothing here, and why.
+pub(crate) fn absent(missing: &str) {
     let ci = env::var_os("CI").is_some_and(|ci| !ci.is_empty() && ci != "false");
     assert!(!ci, "{missing}");
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
@@ -40,5 +45,4 @@ pub fn service(name: &str) -> Option<PathBuf> {
     if told.is_err() {
         eprint!("{line}");
     }
-    None
 }

@@ -1,0 +1,47 @@
+#!/bin/sh
+# Fetches client libraries of StatsD and DogStatsD into a directory (target/clients), from where each language has its
+# packages: nothing is installed in the system. Versions are pinned; what is there already stays. Says what is missing.
+set -eu
+cd "$(dirname "$0")"
+here=$(pwd)
+dir=${1:-${CARGO_TARGET_DIR:-$here/../../../target}/clients}
+datadog=0.56.0 statsd=4.0.1 hot_shots=17.1.1 datadog_go=5.9.1
+mkdir -p "$dir"
+dir=$(cd "$dir" && pwd)
+missing=""
+
+# is_there NAME VERSION
+is_there() { [ "$(cat "$dir/$1.version" 2>/dev/null)" = "$2" ]; }
+
+# got NAME VERSION: it goes last, so that half of it counts as none
+got() { echo "$2" >"$dir/$1.version" && echo "$1 $2 is in $dir" >&2; }
+
+# python NAME VERSION
+python() {
+    is_there "$1" "$2" && return
+    rm -rf "${dir:?}/$1" "$dir/$1.version"
+    if python3 -m pip install -q --no-deps --disable-pip-version-check --root-user-action=ignore \
+        --target "$dir/$1" "$1==$2" >&2; then
+        got "$1" "$2"
+    else
+        missing="$missing $1"
+    fi
+}
+
+python datadog "$datadog"
+python statsd "$statsd"
+if ! is_there hot-shots "$hot_shots"; then
+    if npm install --silent --no-audit --no-fund --omit=optional --prefix "$dir" "hot-shots@$hot_shots" >&2; then
+        got hot-shots "$hot_shots"
+    else
+        missing="$missing hot-shots"
+    fi
+fi
+if ! is_there datadog-go "$datadog_go"; then
+    if (cd go && go build -o "$dir/dogstatsd-client" .) >&2; then
+        got datadog-go "$datadog_go"
+    else
+        missing="$missing datadog-go"
+    fi
+fi
+[ -z "$missing" ] || { echo "missing:$missing; they need python3-pip, npm, go 1.21 and their registries" >&2; exit 1; }
