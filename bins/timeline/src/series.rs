@@ -102,12 +102,15 @@ impl Class {
     }
 }
 
-/// The samples of one window.
+/// The samples of one window: two lines of the processor's cache.
 #[derive(Clone, Debug, Default)]
+#[repr(align(128))]
 pub(crate) struct Sampled {
     pub(crate) samples: Samples,
     pub(crate) records: u32,
 }
+
+const _: () = assert!(size_of::<Sampled>() == 128);
 
 /// The members of one window.
 #[derive(Clone, Debug, Default)]

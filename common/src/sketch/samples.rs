@@ -50,14 +50,22 @@ enum Form {
         values: Vec<f64>,
         weights: Vec<u64>,
     },
-    Bins(Box<Bins>),
+    Bins(Bins),
 }
 
+/// Most values are above 0: their bins stand with the sums, so that one more of them reads two lines of the processor's
+/// cache and the bin's own.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Bins {
+    positive: Side,
+    rest: Box<Rest>,
+}
+
+/// What is not above 0.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Rest {
     negative: Side,
     zeros: u64,
-    positive: Side,
 }
 
 /// More than the weights of one series can be together: 1.8e10 readings.
@@ -101,7 +109,7 @@ impl Samples {
     pub fn memory(&self) -> usize {
         match &self.form {
             Form::Exact { values, weights } => (values.capacity() + weights.capacity()) * size_of::<u64>(),
-            Form::Bins(bins) => size_of::<Bins>() + bins.negative.memory() + bins.positive.memory(),
+            Form::Bins(bins) => size_of::<Rest>() + bins.rest.negative.memory() + bins.positive.memory(),
         }
     }
 
@@ -138,7 +146,7 @@ impl Samples {
         match &self.form {
             Form::Exact { values, .. } => values.last().map_or(0, |last| last.to_bits()),
             Form::Bins(bins) if value >= f64::MIN_POSITIVE => bins.positive.look(bin_of(value)),
-            Form::Bins(bins) => bins.zeros,
+            Form::Bins(bins) => bins.rest.zeros,
         }
     }
 
@@ -158,8 +166,8 @@ impl Samples {
             }
             Form::Bins(bins) => {
                 let own = self.form.binned();
-                own.negative.merge(&bins.negative);
-                own.zeros = own.zeros.saturating_add(bins.zeros);
+                own.rest.negative.merge(&bins.rest.negative);
+                own.rest.zeros = own.rest.zeros.saturating_add(bins.rest.zeros);
                 own.positive.merge(&bins.positive);
             }
         }
@@ -179,7 +187,7 @@ impl Samples {
     pub fn is_collapsed(&self) -> bool {
         match &self.form {
             Form::Exact { .. } => false,
-            Form::Bins(bins) => bins.negative.is_collapsed() || bins.positive.is_collapsed(),
+            Form::Bins(bins) => bins.rest.negative.is_collapsed() || bins.positive.is_collapsed(),
         }
     }
 
@@ -305,12 +313,12 @@ impl Samples {
                 blocks::write(out, weights.iter().map(|weight| weight / unit).chain(ones));
             }
             Form::Bins(bins) => {
-                let mut unit = bins.zeros;
-                bins.negative.each(|_, weight| unit = gcd(unit, weight));
+                let mut unit = bins.rest.zeros;
+                bins.rest.negative.each(|_, weight| unit = gcd(unit, weight));
                 bins.positive.each(|_, weight| unit = gcd(unit, weight));
                 head(out, if self.is_collapsed() { 2 } else { 1 }, unit);
-                out.extend_from_slice(&(bins.zeros / unit).to_le_bytes());
-                bins.negative.encode(unit, out);
+                out.extend_from_slice(&(bins.rest.zeros / unit).to_le_bytes());
+                bins.rest.negative.encode(unit, out);
                 bins.positive.encode(unit, out);
             }
         }
@@ -328,7 +336,7 @@ impl Samples {
         }
         let form = match form {
             0 => Form::decode_exact(&mut fields, unit, min, max)?,
-            1 | 2 => Form::Bins(Box::new(Bins::decode(&mut fields, unit, form == 2)?)),
+            1 | 2 => Form::Bins(Bins::decode(&mut fields, unit, form == 2)?),
             _ => return Err(StateError::Content),
         };
         fields.end()?;
@@ -376,7 +384,7 @@ impl Form {
     /// The bins; made of the values, if there are none yet.
     fn binned(&mut self) -> &mut Bins {
         if let Form::Exact { values, weights } = self {
-            let mut bins = Box::new(Bins::default());
+            let mut bins = Bins::default();
             for (place, &value) in values.iter().enumerate() {
                 bins.add(value, weights.get(place).copied().unwrap_or(Weight::UNITS));
             }
@@ -408,10 +416,10 @@ impl Form {
                 steps.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
             }
             Form::Bins(bins) => {
-                bins.negative.each(|bin, weight| steps.push((-middle(bin), weight)));
+                bins.rest.negative.each(|bin, weight| steps.push((-middle(bin), weight)));
                 steps.reverse();
-                if bins.zeros > 0 {
-                    steps.push((0.0, bins.zeros));
+                if bins.rest.zeros > 0 {
+                    steps.push((0.0, bins.rest.zeros));
                 }
                 bins.positive.each(|bin, weight| steps.push((middle(bin), weight)));
             }
@@ -457,24 +465,24 @@ impl Bins {
         if value >= f64::MIN_POSITIVE {
             self.positive.add(bin_of(value), weight);
         } else if value <= -f64::MIN_POSITIVE {
-            self.negative.add(bin_of(-value), weight);
+            self.rest.negative.add(bin_of(-value), weight);
         } else {
-            self.zeros = self.zeros.saturating_add(weight);
+            self.rest.zeros = self.rest.zeros.saturating_add(weight);
         }
     }
 
     fn weight(&self) -> u128 {
-        self.negative.weight() + u128::from(self.zeros) + self.positive.weight()
+        self.rest.negative.weight() + u128::from(self.rest.zeros) + self.positive.weight()
     }
 
     /// The middle of the first bin at which `is` says yes to the weight up to there.
     fn find(&self, is: impl Fn(u128) -> bool) -> Option<f64> {
-        let mut below = match self.negative.find(0, true, &is) {
+        let mut below = match self.rest.negative.find(0, true, &is) {
             Ok(bin) => return Some(-middle(bin)),
             Err(below) => below,
         };
-        below += u128::from(self.zeros);
-        if self.zeros > 0 && is(below) {
+        below += u128::from(self.rest.zeros);
+        if self.rest.zeros > 0 && is(below) {
             return Some(0.0);
         }
         self.positive.find(below, false, &is).ok().map(middle)
@@ -484,7 +492,7 @@ impl Bins {
         let zeros = fields.u64()?.checked_mul(unit).ok_or(StateError::Content)?;
         let negative = Side::decode(fields, unit, collapsed)?;
         let positive = Side::decode(fields, unit, collapsed)?;
-        Ok(Bins { negative, zeros, positive })
+        Ok(Bins { positive, rest: Box::new(Rest { negative, zeros }) })
     }
 }
 
