@@ -101,6 +101,14 @@ impl Lines {
         if line.len() > self.line_max {
             return self.refuse(line, Reason::TooLong, self.line_max, time, &peer(), books);
         }
+        if let Some(metric) = reader::plain(line, time, &self.rules) {
+            let counters = &mut books.counters;
+            counters.lines += 1;
+            counters.received += 1;
+            counters.accepted += 1;
+            counters.passed += 1;
+            return output.metric(&metric);
+        }
         let (mut accepted, mut refused) = (0, 0);
         self.reader.read(line, time, &self.rules, |found| match found {
             Ok(found) => {

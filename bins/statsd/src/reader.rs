@@ -64,15 +64,8 @@ impl Reader {
         rules: &Rules,
         mut each: impl FnMut(Result<Found<'_>, Fault>),
     ) {
-        if rules.style.is_verbatim()
-            && let Some(Plain { name, value, kind }) = Plain::parse(line)
-        {
-            let kind = match kind {
-                Type::Gauge => Kind::Gauge,
-                Type::Count => Kind::Count,
-                _ => Kind::Sample,
-            };
-            return each(Ok(Found::Metric(Metric::new(name, now, kind, value))));
+        if let Some(metric) = plain(line, now, rules) {
+            return each(Ok(Found::Metric(metric)));
         }
         let read = match dialect::parse(line) {
             Ok(Line::Empty) => Ok(()),
@@ -174,6 +167,22 @@ impl Reader {
         });
         Ok(())
     }
+}
+
+/// The one metric of a line that says no more than name, number and type; none for any other line. It is what
+/// [`Reader::read`] gives for it, for those who have many: by value, it stays in registers.
+#[inline(always)]
+pub fn plain<'l>(line: &'l [u8], now: Time, rules: &Rules) -> Option<Metric<'l>> {
+    if !rules.style.is_verbatim() {
+        return None;
+    }
+    let Plain { name, value, kind } = Plain::parse(line)?;
+    let kind = match kind {
+        Type::Gauge => Kind::Gauge,
+        Type::Count => Kind::Count,
+        _ => Kind::Sample,
+    };
+    Some(Metric::new(name, now, kind, value))
 }
 
 fn remark(remarks: &mut Remarks, touched: Touched, sections: &Sections<'_>) {

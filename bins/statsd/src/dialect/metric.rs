@@ -93,7 +93,7 @@ pub struct Plain<'a> {
 
 impl<'a> Plain<'a> {
     /// The same as [`Metric::parse`] would find, sooner; none for all other lines, also wrong ones.
-    #[inline]
+    #[inline(always)]
     pub fn parse(line: &'a [u8]) -> Option<Plain<'a>> {
         let (front, kind) = match line {
             [front @ .., b'|', b'c'] => (front, Type::Count),
@@ -120,20 +120,31 @@ impl<'a> Plain<'a> {
 /// True for 1 to [`KEY_BYTES_MAX`] bytes of printable ASCII without `:`, `|` and `;`.
 #[inline]
 fn is_plain_name(name: &[u8]) -> bool {
-    const BYTES: usize = 16;
-    let is_plain = |bytes: &[u8]| {
-        let good = |byte: u8| (0x20..0x7f).contains(&byte) & (byte != b':') & (byte != b'|') & (byte != b';');
-        bytes.iter().fold(true, |plain, byte| plain & good(*byte))
-    };
-    let (chunks, _) = name.as_chunks::<BYTES>();
-    // The last bytes once more, together with some before them: no byte is looked at by itself.
-    match name.last_chunk::<BYTES>() {
+    let (words, rest) = name.as_chunks::<8>();
+    match name.last_chunk::<8>() {
+        // The last bytes once more, together with some before them: none is looked at by itself.
         Some(last) => {
-            name.len() <= KEY_BYTES_MAX
-                && chunks.iter().fold(is_plain(last), |plain, chunk| plain & is_plain(chunk))
+            let wrong = words.iter().fold(wrong_bytes(*last), |wrong, word| wrong | wrong_bytes(*word));
+            wrong == 0 && name.len() <= KEY_BYTES_MAX
         }
-        None => !name.is_empty() && is_plain(name),
+        None => !rest.is_empty() && rest.iter().all(|byte| wrong_bytes([*byte; 8]) == 0),
     }
+}
+
+/// Not 0 where one of eight bytes is no printable ASCII, or is `:`, `;` or `|`. All eight at once: of each byte the highest
+/// bit tells, and a borrow reaches the next byte only from one that is wrong already.
+#[inline]
+fn wrong_bytes(bytes: [u8; 8]) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let word = u64::from_le_bytes(bytes);
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word;
+    let below_blank = word.wrapping_sub(ONES * 0x20) & !word;
+    // 0x7f becomes 0x80.
+    let delete = word.wrapping_add(ONES);
+    // `:` and `;` are 0x3a and 0x3b.
+    let colons = zeros((word | ONES) ^ (ONES * 0x3b));
+    let bars = zeros(word ^ (ONES * 0x7c));
+    (word | below_blank | delete | colons | bars) & (ONES * 0x80)
 }
 
 /// The values of a line.
@@ -192,6 +203,24 @@ fn unusual(text: &[u8]) -> Result<Value, Reason> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_plain_name_has_no_byte_with_a_meaning() {
+        for byte in 0..=u8::MAX {
+            let is_plain = (0x20..0x7f).contains(&byte) && !b":;|".contains(&byte);
+            for length in 1..=27 {
+                for place in 0..length {
+                    for filler in [b' ', b'a', b'~', b'<', b'9'] {
+                        let mut name = vec![filler; length];
+                        name[place] = byte;
+                        assert_eq!(is_plain_name(&name), is_plain, "{name:?}");
+                    }
+                }
+            }
+        }
+        assert!(!is_plain_name(b""));
+        assert!(is_plain_name(&[b'a'; KEY_BYTES_MAX]) && !is_plain_name(&[b'a'; KEY_BYTES_MAX + 1]));
+    }
 
     #[test]
     fn a_value_is_a_finite_number() {
