@@ -27,7 +27,7 @@ impl Lines {
     pub(crate) fn timers(series: usize) -> Lines {
         Lines::of(series, 50, ".sum", |number| {
             let value = value(number);
-            (format!("web{:02}.durations.{number:05}:{value}|ms", number % 100), value)
+            (format!("web{:02}.durations.{number:06}:{value}|ms", number % 100), value)
         })
     }
 
@@ -81,7 +81,7 @@ mod tests {
         };
         let (counts, timers, tagged) = (Lines::counts(100), Lines::timers(100), Lines::tagged(100));
         assert_eq!((text(&counts).as_str(), text(&counts).len()), ("web00.requests.000000:100|c", 27));
-        assert_eq!((text(&timers).as_str(), text(&timers).len()), ("web00.durations.00000:100|ms", 28));
+        assert_eq!((text(&timers).as_str(), text(&timers).len()), ("web00.durations.000000:100|ms", 29));
         assert_eq!(text(&tagged), "api.requests:1|c|#path:route000000,host:web0000,dc:d0");
         assert_eq!("api.requests;dc=d0;host=web0000;path=route000000".len(), 48);
         assert!((counts.datagram_bytes, counts.bytes.len()) == (50 * 28, 100 * 28) && tagged.sum == 100);
