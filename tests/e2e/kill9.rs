@@ -24,7 +24,7 @@ fn kill_under_load(input: &'static str, victim: &'static str) {
     let mut core = Core::new(input);
     let load = Load { rate: RATE, records: RECORDS, packed: 1 };
     let listen = core.sandbox.listens(input)[0];
-    let load = if input == "collectd" { load.start_packets(listen) } else { load.start(listen) };
+    let load = load.start_for(input, listen);
     let others = core.pids_but(victim);
     for _ in 0..KILLS {
         let before = core.seen();
@@ -84,6 +84,11 @@ fn udp_is_killed() {
 #[test]
 fn collectd_is_killed() {
     kill_under_load("collectd", "collectd");
+}
+
+#[test]
+fn statsd_is_killed() {
+    kill_under_load("statsd", "statsd");
 }
 
 #[test]

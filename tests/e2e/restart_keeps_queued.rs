@@ -10,12 +10,12 @@ const RECORDS: u64 = 300_000;
 
 #[test]
 fn restarts_under_load_lose_nothing() {
-    for input in ["udp", "collectd"] {
+    for input in ["udp", "collectd", "statsd"] {
         let _machine = alone();
         let mut core = Core::new(input);
         let load = Load { rate: RATE, records: RECORDS, packed: 1 };
         let listen = core.sandbox.listens(input)[0];
-        let load = if input == "collectd" { load.start_packets(listen) } else { load.start(listen) };
+        let load = load.start_for(input, listen);
         for process in [input, "timeline", "dmproc", "host", "timeline", input, "dmproc", "timeline"] {
             let before = core.seen();
             wait_until("events flow", || core.seen() > before + RECORDS / 24);

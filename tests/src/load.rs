@@ -86,6 +86,29 @@ impl Load {
 }
 
 impl Load {
+    /// Begins to send to `address` what the input of this name reads.
+    pub fn start_for(self, input: &str, address: SocketAddr) -> Running {
+        match input {
+            "collectd" => self.start_packets(address),
+            "statsd" => self.start_lines(address),
+            _ => self.start(address),
+        }
+    }
+
+    /// Begins to send StatsD's lines to `address`.
+    fn start_lines(self, address: SocketAddr) -> Running {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
+        socket.connect(address).expect("loopback");
+        let mut text = Vec::new();
+        Running::start(self.rate, self.records, self.packed, move |first, count| {
+            text.clear();
+            for number in first..first + count {
+                writeln!(text, "load.k{:07}:{number}|g", number % KEYS).expect("a Vec takes all");
+            }
+            socket.send(&text).expect("the sandbox holds the socket at the other end");
+        })
+    }
+
     /// Begins to send packets of collectd's to `address`, a gauge each.
     pub fn start_packets(self, address: SocketAddr) -> Running {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
