@@ -127,6 +127,13 @@ fn two_bridges_without_redis_serve_nothing_twice() {
     values_come(&bridge, &alice, "a", 10);
     let served = || bridge.counter("served") + second.books("xmpp").counter("served");
     assert_eq!(served(), 1);
+    // Each has seen the other once it has looked again after both were there; its next look is behind that.
+    let looks = || redis.hash("leela.xmpp:bridges");
+    wait_until("both are there", || looks().len() == 2);
+    for _ in 0..2 {
+        let before = looks();
+        wait_until("both look", || looks().iter().all(|(bridge, time)| before[bridge] != *time));
+    }
     redis.while_shut(|_| {
         wait_until("the leases end", || served() == 0);
         bridge.wait_procs(0);
