@@ -1,11 +1,12 @@
 //! Keys from names and tags: `name;tag=value;tag2=value2`, the tags sorted, of one given twice the last value.
 //!
-//! A key is written once, into a buffer that is used again; where the tags came sorted, and no rule has a say, it stands
-//! there as it is. A name that has no tags is not copied at all.
+//! A name that has no tags is not copied at all, and tags as nearly all clients send them are written once (plain_tags);
+//! what needs more care is written into a buffer that is used again, and written anew where it has to be sorted.
 
 use common::key::KEY_BYTES_MAX;
 
 use crate::dialect::{Fault, Reason, Sections, offset};
+use crate::plain_tags::PlainTags;
 use crate::rules::Rules;
 
 /// How keys are made.
@@ -63,12 +64,6 @@ impl Tag {
         key.get(self.name_end + 1..self.end).unwrap_or_default()
     }
 
-    /// True where it has a name, and a value where it has a `=`, and is none of Veneur's.
-    fn is_simple(self, key: &[u8]) -> bool {
-        let is_whole = self.name_end > self.start + 1 && self.name_end + 1 != self.end;
-        is_whole && !(self.name_end == self.end && is_scope(self.name(key)))
-    }
-
     fn whole(self, key: &[u8]) -> &[u8] {
         &key[self.start..self.end]
     }
@@ -83,6 +78,7 @@ pub struct Keys {
     /// Each tag came behind those before it.
     in_order: bool,
     touched: Touched,
+    plain: PlainTags,
 }
 
 impl Keys {
@@ -97,9 +93,15 @@ impl Keys {
         touched: &mut Touched,
     ) -> Result<Made<'a>, Fault> {
         let plain = is_plain(name) && !name.is_empty() && name.len() <= KEY_BYTES_MAX;
-        if plain && sections.tags.is_none() && style.is_bare(sections) && (!style.influx || !has(name, b','))
-        {
-            return Ok(Some(name));
+        if plain && style.is_bare(sections) && (!style.influx || !has(name, b',')) {
+            let Some(tags) = sections.tags else { return Ok(Some(name)) };
+            // A `;` in front of them, and no byte more.
+            if name.len() + 1 + tags.len() <= KEY_BYTES_MAX && self.plain.read(tags, is_scope) {
+                self.key.clear();
+                self.key.extend_from_slice(name);
+                self.plain.write(tags, &mut self.key);
+                return Ok(Some(&self.key));
+            }
         }
         self.make_tagged(line, name, sections, style, touched)
     }
@@ -131,7 +133,7 @@ impl Keys {
                 rest = more;
             }
         }
-        if let Some(mut rest) = sections.tags.filter(|tags| !self.copy_tags(tags)) {
+        if let Some(mut rest) = sections.tags {
             check_text(line, rest)?;
             while !rest.is_empty() {
                 let end = memchr::memchr(b',', rest).unwrap_or(rest.len());
@@ -199,45 +201,6 @@ impl Keys {
         }
         self.put(&tag[..split], tag.get(split + 1..).unwrap_or_default());
         Ok(())
-    }
-
-    /// Copies tags in which nothing has to change but what parts them, all at once; false where there is more to do, with
-    /// nothing done.
-    #[inline]
-    fn copy_tags(&mut self, tags: &[u8]) -> bool {
-        if !is_plain(tags) || has(tags, b'=') {
-            return false;
-        }
-        let (begin, count) = (self.key.len(), self.tags.len());
-        self.key.push(b';');
-        self.key.extend_from_slice(tags);
-        let (mut start, mut name_end) = (begin, None);
-        for at in begin + 1..=self.key.len() {
-            match self.key.get(at) {
-                Some(b',') | None => {
-                    let tag = Tag { start, name_end: name_end.take().unwrap_or(at), end: at };
-                    if !tag.is_simple(&self.key) {
-                        self.key.truncate(begin);
-                        self.tags.truncate(count);
-                        return false;
-                    }
-                    if let Some(last) = self.tags.last() {
-                        self.in_order &= last.name(&self.key) < tag.name(&self.key);
-                    }
-                    self.tags.push(tag);
-                    if at < self.key.len() {
-                        self.key[at] = b';';
-                    }
-                    start = at;
-                }
-                Some(b':') if name_end.is_none() => {
-                    self.key[at] = b'=';
-                    name_end = Some(at);
-                }
-                Some(_) => {}
-            }
-        }
-        true
     }
 
     fn put(&mut self, name: &[u8], value: &[u8]) {

@@ -6,6 +6,7 @@ pub mod counters;
 pub mod dialect;
 pub mod key;
 pub mod note;
+mod plain_tags;
 pub mod reader;
 pub mod rules;
 
