@@ -18,6 +18,10 @@ pub enum Reason {
     Value,
     /// A value that is NaN or infinite.
     NotFinite,
+    /// Leela's text: what stands behind the `@` is no weight.
+    Weight,
+    /// Leela's text: an element of a set that is empty, or too long.
+    Member,
     /// No time where the time stands, or one that does not fit.
     Time,
     /// Leela's text: all is there but the `;`.
@@ -32,12 +36,14 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of the enum: `reason as usize` is its index.
-    pub const ALL: [Reason; 10] = [
+    pub const ALL: [Reason; 12] = [
         Reason::UnknownKind,
         Reason::Length,
         Reason::BadKey,
         Reason::Value,
         Reason::NotFinite,
+        Reason::Weight,
+        Reason::Member,
         Reason::Time,
         Reason::Unfinished,
         Reason::Json,
@@ -53,6 +59,8 @@ impl Reason {
             Reason::BadKey => text::Reason::BadKey.way_out(),
             Reason::Value => "a value is a number, or a text that is one",
             Reason::NotFinite => text::Reason::NotFinite.way_out(),
+            Reason::Weight => text::Reason::Weight.way_out(),
+            Reason::Member => text::Reason::Member.way_out(),
             Reason::Time => {
                 "a time is in seconds since 1970 or ISO 8601 (1350332001.5, \"2012-10-15T20:13:21Z\"); without it the \
                  clock here is taken"
@@ -73,8 +81,10 @@ impl From<text::Reason> for Reason {
             text::Reason::UnknownKind | text::Reason::Line => Reason::UnknownKind,
             text::Reason::Length => Reason::Length,
             text::Reason::BadKey => Reason::BadKey,
-            text::Reason::Value | text::Reason::Weight | text::Reason::Member => Reason::Value,
+            text::Reason::Value => Reason::Value,
             text::Reason::NotFinite => Reason::NotFinite,
+            text::Reason::Weight => Reason::Weight,
+            text::Reason::Member => Reason::Member,
             text::Reason::Time => Reason::Time,
             text::Reason::Unfinished => Reason::Unfinished,
             text::Reason::Json => Reason::Json,
@@ -89,6 +99,8 @@ impl Label for Reason {
         "bad_key",
         "value",
         "not_finite",
+        "weight",
+        "member",
         "time",
         "unfinished",
         "json",
