@@ -4,6 +4,7 @@
 //! datagram by itself, and is seen at most once.
 
 use common::wire::DATAGRAM_BYTES_MAX;
+use sockets::udp::SLOTS;
 use tests::{Load, Sandbox, alone, wait_until};
 
 use crate::core::{Core, Losses};
@@ -12,8 +13,8 @@ const RATE: u64 = 50_000;
 const RECORDS: u64 = 250_000;
 const KILLS: u64 = 8;
 
-/// Datagrams that an input has in hand at most.
-const HAND: u64 = 32;
+/// Datagrams that an input has in hand at most: what one system call receives.
+const HAND: u64 = SLOTS as u64;
 /// Datagrams that leela-timeline applies before it commits, and what one of them holds of these gauges at most.
 const APPLIED: u64 = 16;
 const RECORDS_A_DATAGRAM: u64 = (DATAGRAM_BYTES_MAX / (2 + 17 + 13)) as u64;

@@ -189,13 +189,8 @@ fn it_binds_by_itself_what_it_is_not_handed() {
         let udp = sandbox.start("udp", config);
         let log = udp.wait_log("ready");
         let (_, listen) = log.split_once("listen=").expect("it says where it listens");
-        let listen: Vec<SocketAddr> = listen
-            .trim_matches(['"', '\n'])
-            .trim_start_matches('[')
-            .split(", ")
-            .map(|address| address.strip_suffix(']').unwrap_or(address))
-            .filter_map(|address| address.parse().ok())
-            .collect();
+        let listen = listen.trim_matches(['"', '\n']).split(", ");
+        let listen: Vec<SocketAddr> = listen.filter_map(|address| address.parse().ok()).collect();
         assert_eq!(listen.len(), sockets, "{log}");
         for address in listen {
             sandbox.client(address).send(b"gauge 3|foo 1 1;").unwrap();

@@ -243,7 +243,7 @@ impl<P: Protocol> Inlet<P> {
     pub fn serve(mut self, turns: &mut Turns) -> anyhow::Result<()> {
         let mut names = self.sockets.iter().map(Socket::name).collect::<Result<Vec<_>, _>>()?;
         names.extend(self.protocol.listens());
-        tracing::info!(listen = ?names, "ready");
+        tracing::info!(listen = names.join(", "), "ready");
         loop {
             let more = self.more || self.readable.contains(&true);
             let until = if more { Some(Instant::now()) } else { self.output.next_try() };

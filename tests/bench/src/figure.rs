@@ -148,18 +148,19 @@ impl Figure {
         }
     }
 
-    /// The row of the table in README.md.
-    pub(crate) fn markdown(&self) -> String {
+    /// The row of the table in README.md, of a run on that day.
+    pub(crate) fn markdown(&self, day: &str) -> String {
         let bound = |bound: Option<f64>| bound.map_or(String::new(), |bound| self.unit.show(bound));
         let (value, ratio) = (self.unit.show(self.value), self.ratio());
         let (to_reach, aim, verdict) = (bound(self.to_reach), bound(self.aim), self.verdict());
-        format!("| {} | {value} | {to_reach} | {aim} | {verdict} | {ratio} | {} |", self.name, self.note)
+        let Figure { name, note, .. } = self;
+        format!("| {name} | {value} | {to_reach} | {aim} | {verdict} | {ratio} | {note} | {day} |")
     }
 }
 
 /// The heading of [`Figure::markdown`]'s rows.
-pub(crate) const MARKDOWN_HEAD: &str = "| name | figure | to reach | aim | | baseline of the same run | seen beside it |\n\
-                                        | --- | --- | --- | --- | --- | --- | --- |";
+pub(crate) const MARKDOWN_HEAD: &str = "| name | figure | to reach | aim | | baseline of the same run | seen beside it | day |\n\
+                                        | --- | --- | --- | --- | --- | --- | --- | --- |";
 
 impl fmt::Display for Figure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -211,7 +212,8 @@ mod tests {
             assert_eq!(figure.verdict(), want, "{value} {unit:?}");
         }
         assert_eq!(Figure::new("a", Unit::Percent, 1.0).verdict(), "");
-        assert_eq!(Figure::skipped("a", "b").markdown(), "| a | skipped |  |  |  |  | b |");
+        let line = Figure::skipped("a", "b").markdown("2013-07-19");
+        assert_eq!(line, "| a | skipped |  |  |  |  | b | 2013-07-19 |");
     }
 
     #[test]

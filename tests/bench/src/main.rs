@@ -55,8 +55,8 @@ struct Arguments {
     /// Sizes that show only that a row works
     #[arg(long)]
     tiny: bool,
-    /// Writes the figures into README.md
-    #[arg(long, conflicts_with_all = ["rows", "tiny"])]
+    /// Writes the figures of these rows into README.md
+    #[arg(long, conflicts_with = "tiny")]
     write: bool,
     #[command(subcommand)]
     role: Option<Role>,
@@ -111,6 +111,10 @@ enum Row {
 }
 
 impl Row {
+    fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+
     fn run(self, scale: Scale) -> anyhow::Result<Vec<Figure>> {
         match self {
             Row::Hop => hop::run(scale),
@@ -196,7 +200,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     anyhow::ensure!(failed == 0, "{failed} of {} rows failed", rows.len());
     if arguments.write {
-        readme::write(&figures, load)?;
+        let names = |rows: &[Row]| rows.iter().map(|row| row.name()).collect::<Vec<_>>();
+        readme::write(&names(Row::value_variants()), &names(rows), &figures, load)?;
     }
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! The table of the last full run, in README.md between two marks.
+//! The table of the last run of each row, in README.md between two marks: above it a line for each day that it has
+//! figures of.
 
 use std::path::Path;
 
@@ -11,24 +12,38 @@ use crate::machine::machine;
 const BEGIN: &str = "<!-- figures: written by `cargo run --release -p bench -- --write`, not by hand -->\n";
 const END: &str = "<!-- end of figures -->\n";
 
-/// Writes the figures into the README of the benchmarks.
-pub(crate) fn write(figures: &[Figure], load: f64) -> anyhow::Result<()> {
+/// Writes the figures of the rows in `run` into the README of the benchmarks, in the order of `rows`, which are all there
+/// are; those of other rows stay.
+pub(crate) fn write(rows: &[String], run: &[String], figures: &[Figure], load: f64) -> anyhow::Result<()> {
     let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md"));
     let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-    let text = with(&text, figures, &today(), &machine(), load).context("README.md has lost its marks")?;
+    let day = today();
+    let head = format!("{day}, on {}; load average before the run {load:.1}.", machine());
+    let lines: Vec<String> = figures.iter().map(|figure| figure.markdown(&day)).collect();
+    let text = with(&text, rows, run, &lines, &head).context("README.md has lost its marks")?;
     std::fs::write(path, text).with_context(|| path.display().to_string())
 }
 
-fn with(text: &str, figures: &[Figure], date: &str, machine: &str, load: f64) -> Option<String> {
+fn with(text: &str, rows: &[String], run: &[String], lines: &[String], head: &str) -> Option<String> {
     let (before, rest) = text.split_once(BEGIN)?;
-    let (_, after) = rest.split_once(END)?;
-    let mut table =
-        format!("{date}, on {machine}; load average before the run {load:.1}.\n\n{MARKDOWN_HEAD}\n");
-    for figure in figures {
-        table.push_str(&figure.markdown());
-        table.push('\n');
-    }
-    Some(format!("{before}{BEGIN}{table}{END}{after}"))
+    let (old, after) = rest.split_once(END)?;
+    // A figure is called as its row, or begins so: `hop_latency at 5 k/s`.
+    let is_of = |line: &str, row: &String| {
+        let name = line.strip_prefix("| ").and_then(|line| line.strip_prefix(row.as_str()));
+        name.is_some_and(|rest| rest.starts_with([' ', ',']))
+    };
+    let is_kept =
+        |line: &&str| rows.iter().any(|row| is_of(line, row)) && !run.iter().any(|row| is_of(line, row));
+    let mut table: Vec<&str> = old.lines().filter(is_kept).chain(lines.iter().map(String::as_str)).collect();
+    table.sort_by_key(|line| rows.iter().position(|row| is_of(line, row)));
+    let day = |head: &str| head.split(',').next().unwrap_or_default().to_owned();
+    let is_in_use = |other: &&str| {
+        let ending = format!("| {} |", day(other));
+        !other.starts_with('|') && day(other) != day(head) && table.iter().any(|line| line.ends_with(&ending))
+    };
+    let heads: String = old.lines().filter(is_in_use).chain([head]).map(|head| format!("{head}\n")).collect();
+    let table: String = table.iter().map(|line| format!("{line}\n")).collect();
+    Some(format!("{before}{BEGIN}{heads}\n{MARKDOWN_HEAD}\n{table}{END}{after}"))
 }
 
 /// The date in UTC: `2013-07-19`.
@@ -76,14 +91,27 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_between_the_marks_changes() {
+    fn only_what_was_run_changes() {
+        let rows = ["hop", "hop_latency", "live"].map(str::to_owned);
+        let line = |name: &str, value, day| {
+            Figure::new(name, Unit::RecordsPerSecond, value).bounds(12e6, 40e6).markdown(day)
+        };
         let text = format!("before\n{BEGIN}old\n{END}after\n");
-        let figures = [Figure::new("hop", Unit::RecordsPerSecond, 2e7).bounds(12e6, 40e6)];
-        let written = with(&text, &figures, "2013-07-19", "a machine", 0.0).unwrap();
-        assert!(written.starts_with(&format!("before\n{BEGIN}2013-07-19, on a machine;")), "{written}");
-        let row = "| hop | 20.00 M records/s | 12.00 M records/s | 40.00 M records/s | reached |  |  |\n";
-        assert!(written.ends_with(&format!("{row}{END}after\n")), "{written}");
-        assert_eq!(with(&written, &figures, "2013-07-19", "a machine", 0.0), Some(written));
-        assert_eq!(with("no marks", &figures, "", "", 0.0), None);
+        let first = [line("hop", 2e7, "2013-07-19"), line("live, id", 3e7, "2013-07-19")];
+        let run = ["hop", "live"].map(str::to_owned);
+        let written = with(&text, &rows, &run, &first, "2013-07-19, on a machine.").unwrap();
+        let row = "| hop | 20.00 M records/s | 12.00 M records/s | 40.00 M records/s | reached |  |  | 2013-07-19 |";
+        let table = format!("{MARKDOWN_HEAD}\n{row}\n{}\n", first[1]);
+        assert_eq!(written, format!("before\n{BEGIN}2013-07-19, on a machine.\n\n{table}{END}after\n"));
+        assert_eq!(with(&written, &rows, &run, &first, "2013-07-19, on a machine.").as_ref(), Some(&written));
+        let second = [line("hop_latency at 5 k/s", 1e7, "2013-07-20")];
+        let later = with(&written, &rows, &rows[1..2], &second, "2013-07-20, on another.").unwrap();
+        let heads = "2013-07-19, on a machine.\n2013-07-20, on another.\n";
+        let table = format!("{MARKDOWN_HEAD}\n{row}\n{}\n{}\n", second[0], first[1]);
+        assert_eq!(later, format!("before\n{BEGIN}{heads}\n{table}{END}after\n"));
+        let last = [line("hop", 1e7, "2013-07-20"), second[0].clone()];
+        let last = with(&later, &rows, &rows, &last, "2013-07-20, on another.").unwrap();
+        assert!(!last.contains("2013-07-19") && !last.contains("live"), "{last}");
+        assert_eq!(with("no marks", &rows, &run, &first, ""), None);
     }
 }

@@ -138,9 +138,10 @@ impl Served {
     /// What has come, by UDP and streams, or by unix datagrams.
     fn given(&self, by_unix: bool) -> Given {
         if by_unix {
-            UnixDatagram::unbound().unwrap().send_to(END, self.path("datagram")).unwrap();
+            let socket = UnixDatagram::unbound().expect("a socket");
+            socket.send_to(END, self.path("datagram")).expect("it listens");
         } else {
-            self.sandbox.client(self.udp).send(END).unwrap();
+            self.sandbox.client(self.udp).send(END).expect("it listens");
         }
         Given::until_end(&self.timeline)
     }
@@ -292,21 +293,24 @@ fn gos_datadog() {
 }
 
 /// Makes each call of a cadence client.
+/// What [`call_cadence`] sends.
+const CADENCE_METRICS: u64 = 112;
+
 fn call_cadence(client: &StatsdClient) {
     for _ in 0..100 {
         client.count_with_tags("incr", 1_i64).with_tag("az", "1").send();
     }
-    client.decr("decr").unwrap();
-    client.incr("one").unwrap();
-    client.gauge("gauge", 12.5_f64).unwrap();
-    client.time("timing", Duration::from_millis(320)).unwrap();
-    client.time("timing", vec![1_u64, 7]).unwrap();
-    client.histogram("histogram", vec![1.0_f64, 2.5]).unwrap();
+    client.decr("decr").expect("it is sent");
+    client.incr("one").expect("it is sent");
+    client.gauge("gauge", 12.5_f64).expect("it is sent");
+    client.time("timing", Duration::from_millis(320)).expect("it is sent");
+    client.time("timing", vec![1_u64, 7]).expect("it is sent");
+    client.histogram("histogram", vec![1.0_f64, 2.5]).expect("it is sent");
     client.distribution_with_tags("distribution", 100_u64).with_tag_value("beta").send();
     client.gauge_with_tags("at", 7_u64).with_timestamp(1_700_000_000).send();
-    client.set("set", 33_i64).unwrap();
+    client.set("set", 33_i64).expect("it is sent");
     client.count_with_tags("sampled", 2_i64).with_sampling_rate(0.5).send();
-    client.flush().unwrap();
+    client.flush().expect("it is sent");
 }
 
 #[test]
@@ -329,9 +333,11 @@ fn rusts_cadence() {
             }
         };
         let client = client.with_tag("env", "test").with_container_id("in-12").build();
+        let before = served.counter("accepted");
         call_cadence(&client);
-        // A queue is worked off when its client goes.
+        // A queue is worked off when its client goes, but nobody waits for that.
         drop(client);
+        wait_until("all has come", || served.counter("accepted") >= before + CADENCE_METRICS);
         let want = Given {
             counts: map(&[
                 ("rs.incr;az=1;env=test", 100.0),

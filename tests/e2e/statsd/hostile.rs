@@ -34,14 +34,14 @@ impl Streams {
     }
 
     fn client(&self) -> TcpStream {
-        let client = TcpStream::connect(self.address).unwrap();
-        client.set_read_timeout(Some(tests::DEADLINE)).unwrap();
-        client.set_nodelay(true).unwrap();
+        let client = TcpStream::connect(self.address).expect("it listens");
+        client.set_read_timeout(Some(tests::DEADLINE)).expect("a time");
+        client.set_nodelay(true).expect("TCP");
         client
     }
 
     fn unix(&self) -> UnixStream {
-        UnixStream::connect(self.sandbox.path().join("stream")).unwrap()
+        UnixStream::connect(self.sandbox.path().join("stream")).expect("it listens")
     }
 
     fn counter(&self, name: &str) -> u64 {
@@ -51,7 +51,7 @@ impl Streams {
     /// Another client is served, now.
     #[track_caller]
     fn assert_serves(&self) {
-        self.client().write_all(b"other:1|c\n").unwrap();
+        self.client().write_all(b"other:1|c\n").expect("it reads");
         assert_eq!(taken(&self.timeline, 1), ["count other 1"]);
     }
 }
@@ -109,9 +109,9 @@ fn a_line_without_end_is_refused_once_and_costs_no_memory() {
 
 /// What a process has in memory of its own, in bytes.
 fn memory(process: &Process) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", process.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.pid())).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("it has memory");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("kB") * 1024
 }
 
 #[test]
@@ -223,7 +223,7 @@ fn only_who_shows_a_certificate_is_taken_and_strangers_hold_nobody_up() {
     wait_counted(&streams.sandbox, "closed.tls", closed + 1);
     known.write_all(b"known:2|c\n").unwrap();
     assert_eq!(taken(&streams.timeline, 1), ["count known 2"]);
-    assert!(known.is_taken());
+    assert!(known.ends_well());
     assert_eq!(streams.sandbox.books("statsd").total("refused"), 0);
     assert_balanced(&streams.sandbox);
 }

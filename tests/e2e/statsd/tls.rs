@@ -89,7 +89,7 @@ impl Client {
     }
 
     /// Says that it has no more, and waits for the end; true when the server had nothing against it.
-    pub(super) fn is_taken(mut self) -> bool {
+    pub(super) fn ends_well(mut self) -> bool {
         self.0.conn.send_close_notify();
         self.0.flush().is_ok() && matches!(self.0.sock.read(&mut [0; 64]), Ok(0))
     }

@@ -42,7 +42,8 @@ impl Everywhere {
     }
 
     fn abstract_name(&self, name: &str) -> UnixAddr {
-        UnixAddr::from_abstract_name(format!("{}/{name}", self.sandbox.path().display())).unwrap()
+        UnixAddr::from_abstract_name(format!("{}/{name}", self.sandbox.path().display()))
+            .expect("it is short")
     }
 }
 

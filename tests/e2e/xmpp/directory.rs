@@ -105,7 +105,12 @@ fn two_bridges_are_asked_at_once() {
         let procs = bridge.sandbox.books("dmproc").counter("procs");
         served == subscriptions as u64 && procs == subscriptions as u64
     });
-    let list = alice.ask(BOT, "LIST").body;
+    let mut list = String::new();
+    // What the other one has taken is seen at the next look.
+    wait_until("all are listed", || {
+        list = alice.ask(BOT, "LIST").body;
+        list.lines().count() == subscriptions
+    });
     let numbers: Vec<&str> = list.lines().map(|line| line.split(' ').next().unwrap()).collect();
     let want: Vec<String> = (1..=subscriptions).map(|number| format!("#{number}")).collect();
     assert_eq!(numbers, want, "{list}");
