@@ -386,6 +386,7 @@ impl Bridge {
 
     /// Serves what this bridge has leases of, and shows whether it is the one that is asked.
     fn follow_leases(&mut self, now: Instant) {
+        self.keeper.follow(now);
         self.reconcile(now);
         let is_front = self.keeper.is_front(now);
         if std::mem::replace(&mut self.is_front, is_front) != is_front {

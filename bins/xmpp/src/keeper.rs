@@ -146,6 +146,13 @@ impl Keeper {
         }
     }
 
+    /// Takes note that everything goes by what this bridge holds `now`.
+    pub(crate) fn follow(&mut self, now: Instant) {
+        if let Kept::Redis(shared) = &mut self.kept {
+            shared.leases.follow(now);
+        }
+    }
+
     /// When something ends that this bridge holds.
     pub(crate) fn next_end(&self) -> Option<Instant> {
         match &self.kept {

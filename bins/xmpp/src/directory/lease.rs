@@ -16,6 +16,8 @@ pub(crate) struct Leases {
     front_until: Option<Instant>,
     /// Another bridge was there in the last round.
     others: bool,
+    /// What had ended by then is known to have ended.
+    followed: Option<Instant>,
 }
 
 impl Leases {
@@ -53,9 +55,15 @@ impl Leases {
         self.front_until.is_some_and(|until| !self.others || now < until)
     }
 
-    /// When the next lease ends that matters; none for a bridge that is alone.
+    /// Takes note that everything goes by the leases of `now`.
+    pub(crate) fn follow(&mut self, now: Instant) {
+        self.followed = Some(now);
+    }
+
+    /// When the next lease ends, or has ended, that nobody has followed; none for a bridge that is alone.
     pub(crate) fn next_end(&self) -> Option<Instant> {
-        self.until.values().copied().chain(self.front_until).min().filter(|_| self.others)
+        let ends = self.until.values().copied().chain(self.front_until).filter(|_| self.others);
+        ends.filter(|until| self.followed.is_none_or(|followed| followed < *until)).min()
     }
 }
 
@@ -80,6 +88,23 @@ mod tests {
             assert!(!leases.serves("b", at(seconds)), "{label}");
             assert_eq!(leases.next_end(), others.then(|| at(8)), "{label}");
         }
+    }
+
+    #[test]
+    fn a_lease_ends_once() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut leases = Leases::default();
+        leases.round(start, ["a"].into_iter(), true, true);
+        leases.take("b", at(1));
+        leases.follow(at(7));
+        assert_eq!(leases.next_end(), Some(at(8)));
+        leases.follow(at(8));
+        assert_eq!(leases.next_end(), Some(at(9)));
+        leases.follow(at(10));
+        assert_eq!(leases.next_end(), None, "nobody waits for what is over");
+        leases.round(at(11), ["a"].into_iter(), true, true);
+        assert_eq!(leases.next_end(), Some(at(19)));
     }
 
     #[test]
