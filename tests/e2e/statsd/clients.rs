@@ -101,7 +101,7 @@ impl Served {
 
     fn tcp(&self) -> SocketAddr {
         let line = self.statsd.wait_log("ready");
-        let mut words = line.split(['"', '\\']).filter_map(|word| word.strip_prefix("tcp://"));
+        let mut words = line.split(['"', ',', ' ', '\n']).filter_map(|word| word.strip_prefix("tcp://"));
         words.next().expect("it listens").parse().expect("an address")
     }
 

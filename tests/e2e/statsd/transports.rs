@@ -37,7 +37,7 @@ impl Everywhere {
     /// The addresses of a scheme, as it says them when it is ready.
     fn listens(&self, scheme: &str) -> Vec<SocketAddr> {
         let line = self.statsd.wait_log("ready");
-        let words = line.split(['"', '\\']).filter_map(|word| word.strip_prefix(scheme));
+        let words = line.split(['"', ',', ' ', '\n']).filter_map(|word| word.strip_prefix(scheme));
         words.filter_map(|address| address.parse().ok()).collect()
     }
 
