@@ -94,7 +94,7 @@ pub(crate) struct Options {
     /// Only events whose names, without tags, end so are summed.
     #[arg(long)]
     pub(crate) suffix: Option<String>,
-    /// Events whose names begin so are a stream that is summed apart; gap and latency are its.
+    /// Events that have this in their names are a stream that is summed apart; gap and latency are its.
     #[arg(long)]
     pub(crate) stream: Option<String>,
     /// Without a datagram for so many seconds it ends: the sender is gone or has lost something.
@@ -104,7 +104,9 @@ pub(crate) struct Options {
 
 impl Options {
     fn is_of_stream(&self, key: &[u8]) -> bool {
-        self.stream.as_ref().is_some_and(|prefix| key.starts_with(prefix.as_bytes()))
+        self.stream
+            .as_ref()
+            .is_some_and(|word| key.windows(word.len().max(1)).any(|part| part == word.as_bytes()))
     }
 
     fn is_wanted(&self, key: &[u8]) -> bool {

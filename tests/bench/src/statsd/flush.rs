@@ -23,7 +23,7 @@ const OVER: Duration = Duration::from_secs(12);
 pub(crate) fn run(scale: Scale) -> anyhow::Result<Vec<Figure>> {
     build(&["leela-statsd", "leela-timeline"])?;
     let lines = Lines::timers(scale.pick(1_000_000, 1_000));
-    let core = Core::statsd(RECEIVE_BUFFER_MIB, &["--suffix", lines.suffix, "--stream", "web00.nginx."])?;
+    let core = Core::statsd(RECEIVE_BUFFER_MIB, &["--suffix", lines.suffix, "--stream", ".nginx."])?;
     // All of them are of one window.
     std::thread::sleep(until_window());
     let datagrams = send(&core, &lines, SAMPLES)?;
