@@ -35,7 +35,7 @@ pub(crate) fn run(scale: Scale) -> anyhow::Result<Vec<Figure>> {
 }
 
 /// Gauges, so that each comes out as it went in.
-pub(super) fn send(address: SocketAddr, seconds: f64) -> anyhow::Result<Sums> {
+fn send(address: SocketAddr, seconds: f64) -> anyhow::Result<Sums> {
     gauges(address, RATE, seconds)
 }
 
