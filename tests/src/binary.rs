@@ -22,27 +22,52 @@ pub fn binary(package: &str) -> PathBuf {
     built.entry(package.to_owned()).or_insert_with(|| build(package)).clone()
 }
 
+/// The target folder of the build that this program is of.
+pub(crate) fn target_folder() -> PathBuf {
+    Build::of_this_program().target
+}
+
+/// Where cargo put the running program.
+struct Build {
+    target: PathBuf,
+    /// Named when the build was told for which machine it is: `--target <triple>`.
+    triple: Option<String>,
+    /// The folder of the profile, where the programs lie.
+    folder: PathBuf,
+}
+
+impl Build {
+    // <target>/<profile>/deps/<a test>, <target>/<profile>/<a program>; with a triple there is one folder more above the
+    // profile. The target folder has no mark of its own to be known by: cargo puts its tag only into one that it made.
+    fn of_this_program() -> Self {
+        let this = env::current_exe().expect("a program knows its own path");
+        let folder = this.parent().expect("programs lie in folders");
+        let folder = match folder.ends_with("deps") {
+            true => folder.parent().expect("deps lies in <target>/<profile>"),
+            false => folder,
+        };
+        let above = folder.parent().expect("the profile's folder lies in the target folder");
+        let name = above.file_name().unwrap_or_default().to_string_lossy();
+        let is_triple =
+            name.starts_with(&format!("{}-", env::consts::ARCH)) && name.matches('-').count() >= 2;
+        let (target, triple) = match above.parent() {
+            Some(target) if is_triple => (target, Some(name.into_owned())),
+            _ => (above, None),
+        };
+        Self { target: target.to_owned(), triple, folder: folder.to_owned() }
+    }
+}
+
 fn build(package: &str) -> PathBuf {
-    // <target>/<profile>/deps/<this test>, <target>/<profile>/<a program>; with a target triple there is one folder more
-    // above the profile.
-    let this = env::current_exe().expect("a test knows its own path");
-    let folder = this.parent().expect("programs lie in folders");
-    let folder = match folder.ends_with("deps") {
-        true => folder.parent().expect("deps lies in <target>/<profile>"),
-        false => folder,
-    };
+    let Build { target, triple, folder } = Build::of_this_program();
     let profile = match folder.file_name().and_then(|name| name.to_str()) {
         Some("debug") | None => "dev",
         Some(profile) => profile,
     };
-    let mut target = folder.parent().expect("the profile's folder lies in the target folder");
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(["build", "--quiet", "--package", package, "--bins", "--profile", profile]);
-    if !target.join("CACHEDIR.TAG").exists()
-        && let (Some(triple), Some(above)) = (target.file_name(), target.parent())
-    {
+    if let Some(triple) = triple {
         command.arg("--target").arg(triple);
-        target = above;
     }
     let status = command.arg("--target-dir").arg(target).current_dir(workspace()).status();
     let status = status.expect("cargo runs");

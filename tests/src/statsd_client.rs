@@ -1,10 +1,9 @@
 //! Programs that call the client libraries of StatsD: `tests/services/statsd_clients/install.sh` fetches those.
 
-use std::env;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::binary::workspace;
+use crate::binary::{target_folder, workspace};
 use crate::sandbox::Sandbox;
 use crate::service::absent;
 
@@ -15,7 +14,7 @@ impl Sandbox {
     /// # Panics
     /// When it is not there and `CI` is set.
     pub fn statsd_client(&self, library: &str) -> Option<Command> {
-        let dir = target().join("clients");
+        let dir = target_folder().join("clients");
         if !dir.join(format!("{library}.version")).is_file() {
             absent(&format!("{library} is not there: tests/services/statsd_clients/install.sh fetches it"));
             return None;
@@ -40,11 +39,4 @@ impl Sandbox {
         command.stdin(Stdio::null());
         Some(command)
     }
-}
-
-/// The target folder: what cargo has put its tag into.
-fn target() -> PathBuf {
-    let this = env::current_exe().expect("a test knows its own path");
-    let is_target = |dir: &&Path| dir.join("CACHEDIR.TAG").is_file();
-    this.ancestors().find(is_target).expect("a test lies in the target folder").to_owned()
 }
