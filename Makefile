@@ -3,7 +3,7 @@ PREFIX ?= /usr
 DESTDIR ?=
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: up build test check bench fuzz sanitize install
+.PHONY: up build test check bench fuzz sanitize install deb
 
 up: ## Build in release mode and run all processes in the foreground
 	@cargo build --release --workspace --bins && exec $(TARGET)/release/leela up
@@ -34,3 +34,6 @@ sanitize: ## The modules with unsafe, under the address sanitizer (a nightly too
 
 install: build ## Install programs, units, configuration and man pages
 	systemd/install.sh "$(TARGET)/release" "$(DESTDIR)" "$(PREFIX)"
+
+deb: build ## Build a Debian package of what install installs; TARGET/deb/leela_VERSION_ARCHITECTURE.deb
+	systemd/debian/build.sh "$(TARGET)/release" "$(TARGET)/deb"
