@@ -18,6 +18,7 @@ mod restart_keeps_queued;
 mod statsd;
 mod stopped_consumer;
 mod storage;
+mod systemd;
 mod timeline_rules_live;
 mod udp_to_events;
 mod xmpp;

@@ -3,15 +3,15 @@
 # the distribution's release). Says what is missing where he may not.
 set -eu
 packages="chromium collectd-core curl openssl prometheus python3 python3-docutils systemd bsdutils
-prosody lua-unbound lua-sec ejabberd redis-server python3-slixmpp"
-# Client libraries of StatsD go into the target folder, last: what fetches them may be installed here.
-clients() { "$(dirname "$0")/statsd_clients/install.sh"; }
+systemd-container debootstrap util-linux prosody lua-unbound lua-sec ejabberd redis-server python3-slixmpp"
+# Client libraries of StatsD and a tree to boot go into the target folder, last: what makes them may be installed here.
+into_target() { "$(dirname "$0")/statsd_clients/install.sh" && "$(dirname "$0")/booted.sh"; }
 missing=""
 for package in $packages; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
 done
 if [ -z "$missing" ]; then
-    clients
+    into_target
     exit
 fi
 if [ "$(id -u)" = 0 ]; then
@@ -44,4 +44,4 @@ if command -v systemctl >/dev/null; then
     # One that cannot be disabled cannot be enabled.
     units | comm -13 "$before" - | xargs -r $sudo systemctl disable --quiet 2>/dev/null || true
 fi
-clients
+into_target

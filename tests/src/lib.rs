@@ -11,6 +11,7 @@
 //! - [`Bridge`]: leela-xmpp and all that it stands between. [`ChatServer`]: a real Prosody or ejabberd; [`ChatClient`] and [`Slixmpp`]: people at it; [`Redis`]: a real one.
 //! - [`Web`]: a client of HTTP, and [`schema`]: whether an answer is what the API's description says.
 //! - [`Load`] and [`Databus`]: numbered metrics at a stated rate, as text or in the binary form.
+//! - [`Booted`]: a real systemd in a container, with the real units.
 //! - [`wait_until`]: the one way to wait: on a condition, with a deadline.
 
 pub mod checks;
@@ -18,6 +19,7 @@ pub mod dependencies;
 pub mod schema;
 
 mod binary;
+mod booted;
 mod bridge;
 mod browser;
 mod chat_client;
@@ -43,6 +45,7 @@ mod wait;
 mod web;
 
 pub use binary::{binary, workspace};
+pub use booted::Booted;
 pub use bridge::{BOT, Bridge};
 pub use browser::{Browser, DESK, Look, PHONE};
 pub use chat_client::{ChatClient, Said};

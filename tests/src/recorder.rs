@@ -1,13 +1,16 @@
 //! A consumer of the timeline's events that counts what it gets.
 
 use std::collections::HashMap;
+use std::fs::{self, Permissions};
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use common::runtime_dir::RuntimeDir;
 use common::sketch::Sketch;
 use common::time::Time;
 use common::wire::{Content, DATAGRAM_BYTES_MAX, Events, Header, Notes, States};
@@ -137,15 +140,30 @@ pub struct Recorder {
 }
 
 impl Recorder {
+    /// One in the runtime directory of a sandbox, which stays as long.
     pub(crate) fn start(home: Arc<Home>, name: &str, words: &str) -> Recorder {
-        let (path, words) = (home.run.peers().join(name), words.to_owned());
+        let run = home.run.clone();
+        Recorder::at_while(home, &run, name, words)
+    }
+
+    /// One in a runtime directory.
+    pub(crate) fn at(run: &RuntimeDir, name: &str, words: &str) -> Recorder {
+        Recorder::at_while((), run, name, words)
+    }
+
+    fn at_while(kept: impl Send + 'static, run: &RuntimeDir, name: &str, words: &str) -> Recorder {
+        let (path, words) = (run.peers().join(name), words.to_owned());
+        let multicast = run.timeline_multicast();
         let socket = UnixDatagram::bind(&path).unwrap_or_else(|error| panic!("binding {path:?}: {error}"));
+        // A timeline with a user of its own writes as one of the group.
+        fs::set_permissions(&path, Permissions::from_mode(0o660)).expect("the socket is ours");
         socket.set_read_timeout(Some(LOOK)).expect("it is not zero");
         // A timeline that is stopped does not take registrations.
         socket.set_write_timeout(Some(LOOK)).expect("it is not zero");
         let shared = Arc::new(Shared::default());
         let recorder = shared.clone();
         let work = move || {
+            let _kept = kept;
             let mut buffer = [0; DATAGRAM_BYTES_MAX + 1];
             let mut register_at = Instant::now();
             while !recorder.ended.load(Relaxed) {
@@ -157,7 +175,7 @@ impl Recorder {
                 if now >= register_at {
                     register_at = now + INTERVAL;
                     // Nobody there, or a full queue: the next one may do.
-                    let _ = registration::register(&socket, &path, &words, &home.run.timeline_multicast());
+                    let _ = registration::register(&socket, &path, &words, &multicast);
                 }
                 match socket.recv(&mut buffer) {
                     Ok(length) => recorder.tally().datagram(&buffer[..length], now),

@@ -285,9 +285,7 @@ impl Sandbox {
 
     /// The peers of a process's ring with what waits for each, by its books.
     pub fn peers(&self, process: &str) -> Vec<(Peer, u64)> {
-        let Ok(Some(ring)) = RingFile::read(&self.run().ring(process)) else { return Vec::new() };
-        let numbers = RingFile::numbers(&self.books(process).carried);
-        ring.peers.into_iter().map(|peer| (peer.waiting(&numbers), peer)).map(|(n, peer)| (peer, n)).collect()
+        peers(self.run(), process)
     }
 
     /// The peer of the timeline whose socket in `peers/` has this name, with what waits for it.
@@ -344,6 +342,15 @@ impl Sandbox {
         let number = self.home.logs.fetch_add(1, Relaxed);
         self.home.root.path().join("log").join(format!("{number}-{process}.log"))
     }
+}
+
+/// The peers of a process's ring with what waits for each, by its books.
+pub(crate) fn peers(run: &RuntimeDir, process: &str) -> Vec<(Peer, u64)> {
+    let Ok(Some(ring)) = RingFile::read(&run.ring(process)) else { return Vec::new() };
+    // They are renamed into place, so there is no moment without them once they are there.
+    let books = Snapshot::read(&run.books(process)).unwrap_or_else(|error| panic!("{error}"));
+    let numbers = RingFile::numbers(&books.carried);
+    ring.peers.into_iter().map(|peer| (peer.waiting(&numbers), peer)).map(|(n, peer)| (peer, n)).collect()
 }
 
 fn bind_datagram(path: &Path) -> UnixDatagram {
