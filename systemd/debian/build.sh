@@ -1,11 +1,11 @@
 #!/bin/sh
 # Builds a Debian package of what install.sh installs; prints its path. Needs dpkg-dev.
-# usage: systemd/debian/build.sh DIRECTORY-OF-BINARIES OUTPUT-DIRECTORY [VERSION]
+# usage: systemd/debian/build.sh DIRECTORY-OF-BINARIES OUTPUT-DIRECTORY
 set -eu
 binaries=$(cd "$1" && pwd) output=$(mkdir -p "$2" && cd "$2" && pwd)
 here=$(cd "$(dirname "$0")" && pwd)
 sources=$here/../..
-version=${3:-$(sed -n 's/^version = "\(.*\)"$/\1/p' "$sources/Cargo.toml" | head -n 1)}-1
+version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$sources/Cargo.toml" | head -n 1)-1
 architecture=${DEB_HOST_ARCH:-$(dpkg --print-architecture)}
 # The same sources give the same package.
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$sources" log -1 --format=%ct 2>/dev/null || date +%s)}
