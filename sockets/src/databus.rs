@@ -7,13 +7,15 @@ use std::os::unix::net;
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
 
+use crate::net::Bound;
+
 /// The receive buffer: larger than any datagram of Leela, so that a larger one is seen as such.
 pub const BUFFER_BYTES: usize = 64 * 1024;
 
 /// A bound datagram socket, read without blocking.
 #[derive(Debug)]
-pub struct Databus {
-    socket: net::UnixDatagram,
+pub struct Databus<S = net::UnixDatagram> {
+    socket: S,
     buffer: Box<[u8]>,
 }
 
@@ -21,13 +23,20 @@ impl Databus {
     /// Reads from a bound socket.
     pub fn new(socket: net::UnixDatagram) -> io::Result<Databus> {
         socket.set_nonblocking(true)?;
-        Ok(Databus { socket, buffer: vec![0; BUFFER_BYTES].into_boxed_slice() })
+        Ok(Databus::over(socket))
+    }
+}
+
+impl<S: Bound> Databus<S> {
+    /// Reads from any socket that never blocks.
+    pub fn over(socket: S) -> Databus<S> {
+        Databus { socket, buffer: vec![0; BUFFER_BYTES].into_boxed_slice() }
     }
 
     /// The next datagram; `None` when the queue is empty.
     pub fn receive(&mut self) -> io::Result<Option<&[u8]>> {
         loop {
-            match self.socket.recv(&mut self.buffer) {
+            match self.socket.receive(&mut self.buffer) {
                 Ok(length) => return Ok(Some(&self.buffer[..length])),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -37,7 +46,7 @@ impl Databus {
     }
 
     /// The socket itself, to register from.
-    pub fn socket(&self) -> &net::UnixDatagram {
+    pub fn socket(&self) -> &S {
         &self.socket
     }
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::net::Bound;
 use crate::peer::PATH_BYTES_MAX;
 
 /// How often a consumer registers.
@@ -46,19 +47,19 @@ pub enum RegistrationError {
 
 /// Receives the next registration into `buffer`; `None` when there is none. `directory` is the runtime directory.
 pub fn receive<'a>(
-    socket: &UnixDatagram,
+    socket: &impl Bound,
     directory: &Path,
     buffer: &'a mut [u8; REGISTRATION_BYTES_MAX],
 ) -> io::Result<Option<Result<Registration<'a>, RegistrationError>>> {
     let (length, from) = loop {
-        match socket.recv_from(buffer) {
+        match socket.receive_from(buffer) {
             Ok(received) => break received,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     };
-    Ok(Some(check(&buffer[..length], from.as_pathname(), directory)))
+    Ok(Some(check(&buffer[..length], from.as_deref(), directory)))
 }
 
 /// Reads a registration that came from the socket at `from`. `directory` is the runtime directory.

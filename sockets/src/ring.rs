@@ -31,6 +31,7 @@ pub use file::RingFile;
 use image::Image;
 
 use crate::peer::{CONTENTS, PATH_BYTES_MAX, PEERS_MAX, PLACE_WORDS, Peer, Standing, Wants};
+use crate::planted;
 
 /// Words that the process commits for its ring: head, a number for each content, the batch in hand.
 pub const CARRIED_WORDS: usize = 16;
@@ -219,7 +220,7 @@ impl Ring {
         let empty_far_out = at >= FRONT_BYTES && self.low() == self.head;
         // On a full device the ring is as long as the room it has; the mark that says so needs some, too.
         if to_end < need || empty_far_out || self.take_room(at + need + ENTRY_BYTES).is_err() {
-            self.make_room(to_end + need);
+            self.make_room(if planted!(WrapForgotten) { need } else { to_end + need });
             let at = (self.head % self.bytes) as usize;
             self.mapping.body_mut()[at..at + 4].copy_from_slice(&WRAP.to_ne_bytes());
             self.follow_head(self.head + to_end);
@@ -299,7 +300,11 @@ impl Ring {
 
     /// Takes the peer out; what waits for it is booked as dropped.
     pub fn leave(&mut self, place: usize) {
+        let dropped = self.peers[place].dropped;
         self.peers[place].leave(&self.numbers);
+        if planted!(LeftUnbooked) {
+            self.peers[place].dropped = dropped;
+        }
         self.peers[place].store(self.place(place));
     }
 
@@ -388,12 +393,15 @@ impl Ring {
                 return;
             }
             let Some(entry) = self.entry(low, self.head) else { return };
+            let mut is_booked = false;
             for place in 0..PEERS_MAX {
                 let peer = &mut self.peers[place];
                 if peer.standing == Standing::Active && peer.cursor == low {
                     peer.cursor = entry.next;
-                    peer.dropped +=
-                        if peer.wants.content(entry.content) { u64::from(entry.count) } else { 0 };
+                    let is_lost =
+                        peer.wants.content(entry.content) && !(planted!(DroppedOfOnePeer) && is_booked);
+                    peer.dropped += if is_lost { u64::from(entry.count) } else { 0 };
+                    is_booked = true;
                     self.peers[place].store_counts(self.place(place));
                 }
             }

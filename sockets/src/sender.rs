@@ -5,21 +5,17 @@
 //!
 //! Order of a hand-over: [`Sender::append`], commit [`Sender::seal`] in the books, [`Sender::send`].
 
-use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use mio::net::UnixDatagram;
-use mio::{Events, Interest, Poll, Registry, Token};
-use socket2::SockRef;
+use mio::{Events, Poll, Registry, Token};
 
+use crate::net::{Kernel, Net};
 use crate::peer::{PEERS_MAX, Peer, Standing, Wants};
+use crate::planted;
 use crate::ring::{CARRIED_WORDS, Entry, PeerError, Ring};
 
-/// Room for a whole queue of full datagrams, where the system allows it; the default holds five.
-const SEND_BUFFER_BYTES: usize = 1024 * 1024;
 const BACKOFF_FIRST: Duration = Duration::from_millis(5);
 const BACKOFF_LAST: Duration = Duration::from_millis(250);
 /// A peer that is not durable goes after this silence.
@@ -37,10 +33,10 @@ pub type Render = fn(datagram: &[u8], texts: &mut Vec<Vec<u8>>);
 
 /// Sends the datagrams of a ring to its peers.
 #[derive(Debug)]
-pub struct Sender {
+pub struct Sender<N: Net = Kernel> {
     ring: Ring,
-    links: Vec<Link>,
-    registry: Registry,
+    links: Vec<Link<N::Link>>,
+    net: N,
     first_token: usize,
     render: Render,
     /// Peers whose socket cannot be written: their owner has to set its mode to 0660.
@@ -48,10 +44,10 @@ pub struct Sender {
 }
 
 #[derive(Debug)]
-struct Link {
-    socket: Option<UnixDatagram>,
+struct Link<S> {
+    socket: Option<S>,
     /// Which file the path led to before the socket was connected; 0 where that was not told.
-    inode: u64,
+    file: u64,
     /// Not before: after EAGAIN (until the kernel says writable), while the peer is away, or after its turn.
     not_before: Option<Instant>,
     /// The poll tells when the socket becomes writable. Only from the first EAGAIN on, until nothing waits: else
@@ -67,10 +63,39 @@ struct Link {
 impl Sender {
     /// A sender over `ring`. It uses [`PEERS_MAX`] tokens of `registry` from `first_token` on.
     pub fn new(ring: Ring, registry: &Registry, first_token: usize, render: Render) -> io::Result<Sender> {
-        let now = Instant::now();
+        Ok(Sender::over(Kernel::new(registry)?, ring, first_token, render, Instant::now()))
+    }
+
+    /// At the end of a process: gives connected peers up to `deadline` to take what waits. The rest stays in
+    /// the ring for the successor.
+    pub fn drain(&mut self, poll: &mut Poll, deadline: Instant) -> io::Result<()> {
+        let mut events = Events::with_capacity(PEERS_MAX);
+        loop {
+            let now = Instant::now();
+            self.send(now);
+            let connected =
+                |place: &usize| self.links[*place].socket.is_some() && self.ring.waiting(*place) > 0;
+            if now >= deadline || !(0..PEERS_MAX).any(|place| connected(&place)) {
+                return Ok(());
+            }
+            let until = self.next_try().map_or(deadline, |at| at.min(deadline));
+            match poll.poll(&mut events, Some(until.saturating_duration_since(now))) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                _ => {}
+            }
+            for event in &events {
+                self.resume(event.token(), now);
+            }
+        }
+    }
+}
+
+impl<N: Net> Sender<N> {
+    /// As [`Sender::new`], over any network.
+    pub fn over(net: N, ring: Ring, first_token: usize, render: Render, now: Instant) -> Sender<N> {
         let link = || Link {
             socket: None,
-            inode: 0,
+            file: 0,
             not_before: None,
             is_watched: false,
             backoff: BACKOFF_FIRST,
@@ -79,11 +104,11 @@ impl Sender {
             texts_of: 0,
         };
         let links = std::iter::repeat_with(link).take(PEERS_MAX).collect();
-        Ok(Sender { ring, links, registry: registry.try_clone()?, first_token, render, unwritable: 0 })
+        Sender { ring, links, net, first_token, render, unwritable: 0 }
     }
 
     /// Makes `path` the one peer of an input's sender.
-    pub fn only(&mut self, path: &Path, contents: u8) -> Result<(), PeerError> {
+    pub fn only(&mut self, path: &Path, contents: u8, now: Instant) -> Result<(), PeerError> {
         let wants = Wants { contents, text: false, durable: false, fixed: true };
         for place in 0..PEERS_MAX {
             let peer = &self.ring.peers()[place];
@@ -91,7 +116,7 @@ impl Sender {
                 self.ring.leave(place);
             }
         }
-        self.join(path, wants, Instant::now()).map(|_| ())
+        self.join(path, wants, now).map(|_| ())
     }
 
     /// Makes `path` a peer, or notes that it is still there. True when it is new.
@@ -178,7 +203,7 @@ impl Sender {
     /// When [`Sender::send`] is to be called again at the latest; `None` when nothing waits.
     pub fn next_try(&self) -> Option<Instant> {
         let waiting =
-            |(place, link): (usize, &Link)| link.not_before.filter(|_| self.ring.waiting(place) > 0);
+            |(place, link): (usize, &Link<N::Link>)| link.not_before.filter(|_| self.ring.waiting(place) > 0);
         self.links.iter().enumerate().filter_map(waiting).min()
     }
 
@@ -207,29 +232,6 @@ impl Sender {
         self.ring.peers()
     }
 
-    /// At the end of a process: gives connected peers up to `deadline` to take what waits. The rest stays in
-    /// the ring for the successor.
-    pub fn drain(&mut self, poll: &mut Poll, deadline: Instant) -> io::Result<()> {
-        let mut events = Events::with_capacity(PEERS_MAX);
-        loop {
-            let now = Instant::now();
-            self.send(now);
-            let connected =
-                |place: &usize| self.links[*place].socket.is_some() && self.ring.waiting(*place) > 0;
-            if now >= deadline || !(0..PEERS_MAX).any(|place| connected(&place)) {
-                return Ok(());
-            }
-            let until = self.next_try().map_or(deadline, |at| at.min(deadline));
-            match poll.poll(&mut events, Some(until.saturating_duration_since(now))) {
-                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
-                _ => {}
-            }
-            for event in &events {
-                self.resume(event.token(), now);
-            }
-        }
-    }
-
     fn leave(&mut self, place: usize) {
         self.disconnect(place);
         self.ring.leave(place);
@@ -246,15 +248,14 @@ impl Sender {
         if let (false, Some(socket)) = (link.is_watched, &mut link.socket) {
             let token = Token(self.first_token + place);
             // Where the system has no room for it, the link tries by itself after BLOCKED_MAX.
-            link.is_watched = self.registry.register(socket, token, Interest::WRITABLE).is_ok();
+            link.is_watched = self.net.watch(socket, token);
         }
     }
 
     fn unwatch(&mut self, place: usize) {
         let link = &mut self.links[place];
         if let (true, Some(socket)) = (link.is_watched, &mut link.socket) {
-            // It can fail only where the socket is not in the poll, which is what is wanted.
-            let _ = self.registry.deregister(socket);
+            self.net.unwatch(socket);
         }
         link.is_watched = false;
     }
@@ -265,6 +266,9 @@ impl Sender {
         }
         for _ in 0..DATAGRAMS_A_TURN {
             let Some(entry) = self.ring.next_entry(place) else { return };
+            if planted!(CursorBeforeSend) {
+                self.ring.sent(place, &entry);
+            }
             if let Err(error) = self.connect(place).and_then(|()| self.send_entry(place, &entry)) {
                 self.put_off(place, &entry, &error, now);
                 return;
@@ -274,7 +278,9 @@ impl Sender {
                 tracing::info!(peer = %self.ring.peers()[place].path.display(), "the peer is back");
             }
             (link.not_before, link.backoff) = (None, BACKOFF_FIRST);
-            self.ring.sent(place, &entry);
+            if !planted!(CursorBeforeSend) {
+                self.ring.sent(place, &entry);
+            }
         }
         // Perhaps more waits: the caller comes back at once, by `next_try`.
         self.links[place].not_before = Some(now);
@@ -287,7 +293,7 @@ impl Sender {
                 let link = &mut self.links[place];
                 // Nothing was read for a while. A reader that still holds the socket of this path's former file
                 // is not the peer any more.
-                let is_replaced = link.not_before.is_some() && ![0, link.inode].contains(&inode_at(path));
+                let is_replaced = link.not_before.is_some() && ![0, link.file].contains(&self.net.file(path));
                 link.not_before = Some(if is_replaced { now } else { now + BLOCKED_MAX });
                 match is_replaced {
                     true => self.disconnect(place),
@@ -327,12 +333,8 @@ impl Sender {
             return Ok(());
         }
         let path = &self.ring.peers()[place].path;
-        self.links[place].inode = inode_at(path);
-        let socket = UnixDatagram::unbound()?;
-        socket.connect(path)?;
-        // A smaller buffer only means that fewer datagrams are under way.
-        let _ = SockRef::from(&socket).set_send_buffer_size(SEND_BUFFER_BYTES);
-        self.links[place].socket = Some(socket);
+        self.links[place].file = self.net.file(path);
+        self.links[place].socket = Some(self.net.connect(path)?);
         Ok(())
     }
 
@@ -341,7 +343,7 @@ impl Sender {
         let socket = link.socket.as_ref().expect("connected just before");
         let datagram = self.ring.datagram(entry);
         if !self.ring.peers()[place].wants.text {
-            return socket.send(datagram).map(|_| ());
+            return self.net.send(socket, datagram);
         }
         if link.texts_of != entry.next || link.texts.is_empty() {
             link.texts.clear();
@@ -350,21 +352,17 @@ impl Sender {
             link.texts_of = entry.next;
         }
         while let Some(text) = link.texts.last() {
-            socket.send(text)?;
+            self.net.send(socket, text)?;
             link.texts.pop();
         }
         Ok(())
     }
 }
 
-/// The file that a path leads to; 0 when there is none.
-fn inode_at(path: &Path) -> u64 {
-    fs::metadata(path).map_or(0, |file| file.ino())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::os::unix::net;
     use std::thread;
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use common::key;
 use common::metric::{Kind, MEMBER_BYTES_MAX, Metric};
 use common::time::{SECOND_NS, Time};
+use sockets::planted;
 use thiserror::Error;
 
 use crate::counters::Reason;
@@ -142,7 +143,7 @@ impl Rules {
             oldest: now.plus_ns(-nanoseconds(self.backfill_max)),
             half_ns: nanoseconds(self.resolution) / 2,
             ttl: moment::tenths(self.ttl),
-            moment: Moment::at(mono),
+            moment: Moment::at(if planted!(IdleByWallClock) { since_2026(now) } else { mono }),
         }
     }
 }
@@ -178,6 +179,11 @@ impl Clock {
         }
         Ok(())
     }
+}
+
+/// A clock that is set, where one is wanted that is not.
+fn since_2026(now: Time) -> Duration {
+    Duration::from_nanos(now.since_ns(Time::from_secs(1_767_225_600)).max(0).unsigned_abs())
 }
 
 /// Seconds, for a rate's divisor.

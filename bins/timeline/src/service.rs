@@ -14,10 +14,12 @@ use common::text;
 use common::time::Time;
 use common::value::Value;
 use common::wire::{Content, Metrics, Notes, RecordError};
-use hop::{Input, Output, Received, Refusal as DatagramRefusal, Turns};
+use hop::{Input, Output, Received, Refusal as DatagramRefusal, Turn, Turns};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
+use sockets::net::{Bound, Kernel, Net};
 use sockets::pace::Pace;
+use sockets::planted;
 use sockets::registration::{self, REGISTRATION_BYTES_MAX, RegistrationError};
 
 use crate::booked::{Base, Booked, PeerRefusal};
@@ -28,8 +30,10 @@ use crate::timeline::{self, Timeline};
 
 /// The first token of the output.
 pub const OUTPUT: usize = 2;
-const DATABUS: Token = Token(0);
-const MULTICAST: Token = Token(1);
+/// The token of the databus.
+pub const DATABUS: Token = Token(0);
+/// The token of the multicast socket.
+pub const MULTICAST: Token = Token(1);
 
 /// Datagrams that are applied before they are committed together, at most.
 const DATAGRAMS_A_COMMIT: usize = 16;
@@ -54,19 +58,22 @@ const QUEUE_BYTES: u64 = 1 << 30;
 
 /// leela-timeline, opened.
 #[derive(Debug)]
-pub struct Service {
+pub struct Service<N: Net = Kernel, S = UnixDatagram> {
     timeline: Timeline,
     base: Base,
-    input: Input,
-    multicast: UnixDatagram,
+    input: Input<S>,
+    multicast: S,
     directory: PathBuf,
     state: PathBuf,
     books: Books<Booked>,
-    output: Output,
+    output: Output<N>,
     pace: Pace,
     /// Datagrams and bytes since the databus was last found empty.
     drained: (u64, u64),
     start: Instant,
+    /// When windows close and idle series are looked for, and when a window is emitted further.
+    tick_at: Instant,
+    flush_at: Instant,
     readable: bool,
     /// Registrations may be there to read.
     has_registrations: bool,
@@ -83,11 +90,11 @@ struct Refused {
 
 /// Where the sockets and files of the service are.
 #[derive(Debug)]
-pub struct Ends {
+pub struct Ends<S = UnixDatagram> {
     /// The databus, bound.
-    pub databus: UnixDatagram,
+    pub databus: S,
     /// The multicast socket, bound.
-    pub multicast: UnixDatagram,
+    pub multicast: S,
     /// The runtime directory, in which peers must be.
     pub directory: PathBuf,
     /// The file of the saved state.
@@ -97,85 +104,143 @@ pub struct Ends {
 impl Service {
     /// Takes up the saved state and registers the sockets.
     pub fn open(
-        mut timeline: Timeline,
+        timeline: Timeline,
         ends: Ends,
-        mut books: Books<Booked>,
+        books: Books<Booked>,
         output: Output,
         registry: &Registry,
         drain_timeout: Duration,
     ) -> anyhow::Result<Service> {
-        let start = Instant::now();
-        let taken_up = take_up(&mut timeline, &ends.state);
+        ends.databus.set_nonblocking(true)?;
+        ends.multicast.set_nonblocking(true)?;
+        registry.register(&mut SourceFd(&ends.databus.as_raw_fd()), DATABUS, Interest::READABLE)?;
+        registry.register(&mut SourceFd(&ends.multicast.as_raw_fd()), MULTICAST, Interest::READABLE)?;
+        Ok(Service::over(timeline, ends, books, output, drain_timeout, Instant::now(), Time::now()))
+    }
+
+    /// Makes events of metrics until it is told to stop; then saves its state.
+    pub fn serve(mut self, turns: &mut Turns) -> anyhow::Result<()> {
+        tracing::info!(series = self.timeline.counters().series, "ready");
+        loop {
+            let turn = turns.next_turn(Some(self.due().unwrap_or_else(Instant::now)))?;
+            if let Some(signal) = turn.stop {
+                tracing::info!(signal, "stopping");
+                break;
+            }
+            if let Some(pause) = self.turn(&turn, turns.tokens())? {
+                std::thread::sleep(pause);
+            }
+        }
+        process::stopping();
+        let now = Instant::now();
+        self.save(now, Time::now());
+        self.output.close(self.books, turns.poll(), now + self.drain_timeout, |_| {})?;
+        Ok(())
+    }
+}
+
+impl<N: Net, S: Bound> Service<N, S> {
+    /// As [`Service::open`], over any network, at this moment.
+    pub fn over(
+        mut timeline: Timeline,
+        ends: Ends<S>,
+        mut books: Books<Booked>,
+        output: Output<N>,
+        drain_timeout: Duration,
+        now: Instant,
+        time: Time,
+    ) -> Service<N, S> {
+        let taken_up = take_up(&mut timeline, &ends.state, time);
         let lost_before = books.counters.absolute_lost + books.counters.aggregated_lost;
         let base = Base::new(&mut books.counters, &taken_up);
         let lost = base.lost(lost_before);
         if lost > 0 {
             tracing::warn!(records = lost, "windows of the last leela-timeline are lost");
         }
-        let mut input = Input::new(ends.databus)?;
-        ends.multicast.set_nonblocking(true)?;
-        registry.register(input.databus(), DATABUS, Interest::READABLE)?;
-        registry.register(&mut SourceFd(&ends.multicast.as_raw_fd()), MULTICAST, Interest::READABLE)?;
-        Ok(Service {
+        Service {
             timeline,
             base,
-            input,
+            input: Input::over(ends.databus),
             multicast: ends.multicast,
             directory: ends.directory,
             state: ends.state,
             books,
             output,
-            pace: Pace::new(QUEUE_BYTES, start),
+            pace: Pace::new(QUEUE_BYTES, now),
             drained: (0, 0),
-            start,
+            start: now,
+            tick_at: now,
+            flush_at: now,
             readable: true,
             has_registrations: true,
             refused: Vec::new(),
             drain_timeout,
-        })
+        }
     }
 
-    /// Makes events of metrics until it is told to stop; then saves its state.
-    pub fn serve(mut self, turns: &mut Turns) -> anyhow::Result<()> {
-        tracing::info!(series = self.timeline.counters().series, "ready");
-        let (mut tick_at, mut flush_at) = (self.start, self.start);
-        loop {
-            let next_try = self.output.next_try();
-            let more = self.readable || self.has_registrations;
-            let due = tick_at.min(flush_at);
-            let until = if more { Instant::now() } else { next_try.map_or(due, |at| at.min(due)) };
-            let turn = turns.next_turn(Some(until))?;
-            if let Some(signal) = turn.stop {
-                tracing::info!(signal, "stopping");
-                break;
-            }
-            for token in turns.tokens() {
-                match token {
-                    DATABUS => self.readable = true,
-                    MULTICAST => self.has_registrations = true,
-                    token => {
-                        self.output.resume(token, turn.now);
-                    }
+    /// When the next turn is due though nothing becomes ready; None where that is now.
+    pub fn due(&self) -> Option<Instant> {
+        if self.readable || self.has_registrations {
+            return None;
+        }
+        let due = self.tick_at.min(self.flush_at);
+        Some(self.output.next_try().map_or(due, |at| at.min(due)))
+    }
+
+    /// One turn: what became ready, and what is due. Gives a pause when that saves wake-ups.
+    pub fn turn(
+        &mut self,
+        turn: &Turn,
+        ready: impl Iterator<Item = Token>,
+    ) -> anyhow::Result<Option<Duration>> {
+        let Turn { now, time, tick, .. } = *turn;
+        for token in ready {
+            match token {
+                DATABUS => self.readable = true,
+                MULTICAST => self.has_registrations = true,
+                token => {
+                    self.output.resume(token, now);
                 }
             }
-            self.output.send(turn.now);
-            if self.has_registrations {
-                self.has_registrations = self.register(turn.now)?;
-            }
-            self.drain(turn.now)?;
-            if turn.now >= tick_at {
-                let more = self.tick(turn.now, Time::now());
-                tick_at = if more { turn.now } else { turn.now + TICK };
-            }
-            if turn.now >= flush_at {
-                flush_at = turn.now + self.flush(turn.now, Time::now());
-            }
-            if turn.tick {
-                self.expire_peers(turn.now);
+        }
+        self.output.send(now);
+        if self.has_registrations {
+            self.has_registrations = self.register(now)?;
+        }
+        let pause = self.drain(now, time)?;
+        if now >= self.tick_at {
+            let more = self.tick(now, time);
+            self.tick_at = if more { now } else { now + TICK };
+        }
+        if now >= self.flush_at {
+            self.flush_at = now + self.flush(now, time);
+        }
+        if tick {
+            self.expire_peers(now, time);
+        }
+        Ok(pause)
+    }
+
+    /// Before the end: commits, and saves what is in memory.
+    pub fn save(&mut self, now: Instant, time: Time) {
+        self.commit(now, time);
+        if planted!(SavedTooEarly) {
+            let _ = snapshot::save(&self.timeline, &self.state, time, now - self.start);
+            let _ = self.receive(time, now);
+            return self.commit(now, time);
+        }
+        match snapshot::save(&self.timeline, &self.state, time, now - self.start) {
+            Ok(series) => tracing::info!(series, path = %self.state.display(), "state saved"),
+            Err(error) => {
+                tracing::error!(%error, path = %self.state.display(), "the state is lost: it could not be saved");
             }
         }
-        process::stopping();
-        self.stop(turns)
+        self.book();
+    }
+
+    /// The end where nobody is waited for: the books are closed, what the ring holds is the successor's.
+    pub fn end(self) {
+        self.output.end(self.books, |_| {});
     }
 
     /// Reads registrations: before the databus, so that a new peer gets what comes next. True when there may be more.
@@ -212,7 +277,7 @@ impl Service {
         Ok(true)
     }
 
-    fn expire_peers(&mut self, now: Instant) {
+    fn expire_peers(&mut self, now: Instant, time: Time) {
         for peer in self.output.sender().expire(now) {
             tracing::info!(peer = %peer.path.display(), sent = peer.sent, dropped = peer.dropped, "a peer has left");
         }
@@ -220,12 +285,12 @@ impl Service {
         let active = sender.peers().iter().filter(|peer| peer.standing == sockets::peer::Standing::Active);
         self.books.counters.peers = active.count() as u64;
         self.books.counters.peer_unwritable += std::mem::take(&mut sender.unwritable);
-        self.commit(now);
+        self.commit(now, time);
     }
 
-    /// Applies what is there, for one turn; pauses afterwards when that saves wake-ups.
-    fn drain(&mut self, now: Instant) -> anyhow::Result<()> {
-        let (before, time) = (self.books.counters.datagrams, Time::now());
+    /// Applies what is there, for one turn; gives a pause when that saves wake-ups.
+    fn drain(&mut self, now: Instant, time: Time) -> anyhow::Result<Option<Duration>> {
+        let before = self.books.counters.datagrams;
         let mut bytes = 0;
         for _ in 0..COMMITS_A_TURN {
             let mut left = DATAGRAMS_A_COMMIT;
@@ -234,7 +299,7 @@ impl Service {
                 left -= 1;
             }
             if left < DATAGRAMS_A_COMMIT {
-                self.commit(now);
+                self.commit(now, time);
             }
             if !self.readable || bytes >= BYTES_A_TURN {
                 break;
@@ -244,13 +309,10 @@ impl Service {
         self.drained.1 += bytes;
         let (datagrams, bytes) = self.drained;
         if datagrams == 0 || self.readable {
-            return Ok(());
+            return Ok(None);
         }
         self.drained = (0, 0);
-        if let Some(pause) = self.pace.drained(datagrams, bytes, now) {
-            std::thread::sleep(pause);
-        }
-        Ok(())
+        Ok(self.pace.drained(datagrams, bytes, now))
     }
 
     /// Applies the next datagram; gives its length.
@@ -324,7 +386,7 @@ impl Service {
         let mut outlet = Outlet { output, refused, wants_states: false };
         let more = timeline.tick(time, now - self.start, &mut outlet);
         if self.timeline.counters().timer_events != before {
-            self.commit(now);
+            self.commit(now, time);
         }
         more
     }
@@ -340,14 +402,13 @@ impl Service {
         let before = timeline.counters().timer_events;
         let more = timeline.flush(time, &mut Outlet { output, refused, wants_states });
         if self.timeline.counters().timer_events != before {
-            self.commit(now);
+            self.commit(now, time);
         }
         if more { Duration::ZERO } else { TICK }
     }
 
-    fn commit(&mut self, now: Instant) {
+    fn commit(&mut self, now: Instant, time: Time) {
         if !self.refused.is_empty() {
-            let time = Time::now();
             for Refused { reason, text } in self.refused.drain(..) {
                 let (reason, text) = (reason.word(), text.as_slice());
                 self.books.refuse(&Refusal { time, peer: "timeline.databus", reason, text, offset: 0 });
@@ -361,30 +422,16 @@ impl Service {
         self.base.book(self.timeline.counters(), &mut self.books.counters);
         self.books.counters.no_peer += self.output.take_unwanted();
     }
-
-    fn stop(mut self, turns: &mut Turns) -> anyhow::Result<()> {
-        let now = Instant::now();
-        self.commit(now);
-        match snapshot::save(&self.timeline, &self.state, Time::now(), now - self.start) {
-            Ok(series) => tracing::info!(series, path = %self.state.display(), "state saved"),
-            Err(error) => {
-                tracing::error!(%error, path = %self.state.display(), "the state is lost: it could not be saved");
-            }
-        }
-        self.book();
-        self.output.close(self.books, turns.poll(), now + self.drain_timeout, |_| {})?;
-        Ok(())
-    }
 }
 
 /// What the timeline's output does: events into the ring, refused records kept for show.
-struct Outlet<'a> {
-    output: &'a mut Output,
+struct Outlet<'a, N: Net> {
+    output: &'a mut Output<N>,
     refused: &'a mut Vec<Refused>,
     wants_states: bool,
 }
 
-impl timeline::Output for Outlet<'_> {
+impl<N: Net> timeline::Output for Outlet<'_, N> {
     #[inline]
     fn event(&mut self, event: Event<'_>) {
         self.output.event(&event);
@@ -424,8 +471,8 @@ fn is_sound(note: &Note<'_>) -> bool {
 }
 
 /// Takes up the state that the predecessor saved; gives what was in it.
-fn take_up(timeline: &mut Timeline, path: &std::path::Path) -> Restored {
-    match snapshot::take_up(timeline, path, Time::now(), Duration::ZERO) {
+fn take_up(timeline: &mut Timeline, path: &std::path::Path, time: Time) -> Restored {
+    match snapshot::take_up(timeline, path, time, Duration::ZERO) {
         TakenUp::Nothing => Restored::default(),
         TakenUp::Restored(restored) => {
             tracing::info!(series = restored.series, away = ?restored.downtime, "state taken up");

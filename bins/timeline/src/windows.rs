@@ -6,6 +6,7 @@
 //! open until it has come as far. Only one that is set back by more than ten minutes begins anew.
 
 use common::time::{SECOND_NS, Time};
+use sockets::planted;
 
 use crate::counters::Counters;
 
@@ -63,6 +64,9 @@ impl Windows {
         self.numbers = [number(newest_end), before.map_or(NEVER, |(end, _)| number(end))];
         self.newest = 0;
         self.other = before.map_or(Other::Free, |(_, other)| other);
+        if planted!(FlushedAgain) && self.other == Other::Free {
+            (self.numbers[1], self.other) = (self.numbers[0] - 1, Other::Closing);
+        }
     }
 
     /// The end of the newest window, and that of the one before with what becomes of it; None before the first record.

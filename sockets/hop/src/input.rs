@@ -6,6 +6,7 @@ use std::os::unix::net::UnixDatagram;
 use common::books::{Admission, Books, Label, Slots};
 use common::wire::{DATAGRAM_BYTES_MAX, Header, HeaderError};
 use sockets::databus::Databus;
+use sockets::net::Bound;
 
 /// Why a datagram, or a record of it, was refused at a databus.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,8 +57,8 @@ pub enum Received<'a> {
 
 /// The databus of this process.
 #[derive(Debug)]
-pub struct Input {
-    databus: Databus,
+pub struct Input<S = UnixDatagram> {
+    databus: Databus<S>,
 }
 
 impl Input {
@@ -65,9 +66,16 @@ impl Input {
     pub fn new(socket: UnixDatagram) -> io::Result<Input> {
         Ok(Input { databus: Databus::new(socket)? })
     }
+}
+
+impl<S: Bound> Input<S> {
+    /// Reads from any socket that never blocks.
+    pub fn over(socket: S) -> Input<S> {
+        Input { databus: Databus::over(socket) }
+    }
 
     /// The databus, to register with a poll or as a peer.
-    pub fn databus(&mut self) -> &mut Databus {
+    pub fn databus(&mut self) -> &mut Databus<S> {
         &mut self.databus
     }
 

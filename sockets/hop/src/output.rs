@@ -10,6 +10,8 @@ use common::size::Size;
 use common::text;
 use common::wire::{Batch, Content, Events, Full, Header, Metrics, Notes};
 use mio::{Poll, Registry, Token};
+use sockets::net::{Kernel, Net};
+use sockets::planted;
 use sockets::ring::{CARRIED_WORDS, PeerError, Ring, RingError};
 use sockets::sender::Sender;
 use thiserror::Error;
@@ -30,8 +32,8 @@ pub enum OutputError {
 
 /// The batches of each content, and the sender they go to.
 #[derive(Debug)]
-pub struct Output {
-    sender: Sender,
+pub struct Output<N: Net = Kernel> {
+    sender: Sender<N>,
     source: u64,
     batches: [Batch; Content::TRAVELLING.len()],
     /// Records that no peer wanted: they have a number and go nowhere.
@@ -49,10 +51,8 @@ impl Output {
         registry: &Registry,
         first_token: usize,
     ) -> Result<Output, OutputError> {
-        let ring = Ring::open(&runtime_dir.ring(process), ring.bytes(), books.source(), &books.carried())?;
-        let sender = Sender::new(ring, registry, first_token, render)?;
-        let batches = Content::TRAVELLING.map(Batch::new);
-        Ok(Output { sender, source: books.source(), batches, unwanted: 0, appended: false })
+        let net = Kernel::new(registry)?;
+        Output::over(net, runtime_dir, process, ring, books, first_token, Instant::now())
     }
 
     /// As [`Output::open`], to the timeline alone: the output of an input.
@@ -65,9 +65,47 @@ impl Output {
         first_token: usize,
     ) -> Result<Output, OutputError> {
         let mut output = Output::open(runtime_dir, process, ring, books, registry, first_token)?;
-        let contents = 1 << Content::Metrics as u8 | 1 << Content::Notes as u8;
-        output.sender.only(&runtime_dir.timeline_databus(), contents)?;
+        output.only_timeline(runtime_dir, Instant::now())?;
         Ok(output)
+    }
+
+    /// The end: commits, gives connected peers until `deadline`, and closes the books. What still waits then
+    /// is the successor's.
+    pub fn close<C: Slots + Default>(
+        mut self,
+        mut books: Books<C>,
+        poll: &mut Poll,
+        deadline: Instant,
+        seal: impl Fn(&mut [u64; CARRIED_WORDS]),
+    ) -> io::Result<()> {
+        self.seal(&mut books, &seal);
+        self.sender.drain(poll, deadline)?;
+        self.end(books, seal);
+        Ok(())
+    }
+}
+
+impl<N: Net> Output<N> {
+    /// As [`Output::open`], over any network.
+    pub fn over<C: Slots + Default>(
+        net: N,
+        runtime_dir: &RuntimeDir,
+        process: &str,
+        ring: Size,
+        books: &Books<C>,
+        first_token: usize,
+        now: Instant,
+    ) -> Result<Output<N>, OutputError> {
+        let ring = Ring::open(&runtime_dir.ring(process), ring.bytes(), books.source(), &books.carried())?;
+        let sender = Sender::over(net, ring, first_token, render, now);
+        let batches = Content::TRAVELLING.map(Batch::new);
+        Ok(Output { sender, source: books.source(), batches, unwanted: 0, appended: false })
+    }
+
+    /// Makes the timeline the one peer, as an input does.
+    pub fn only_timeline(&mut self, runtime_dir: &RuntimeDir, now: Instant) -> Result<(), PeerError> {
+        let contents = 1 << Content::Metrics as u8 | 1 << Content::Notes as u8;
+        self.sender.only(&runtime_dir.timeline_databus(), contents, now)
     }
 
     /// Takes a metric.
@@ -104,6 +142,11 @@ impl Output {
         now: Instant,
         seal: impl FnOnce(&mut [u64; CARRIED_WORDS]),
     ) {
+        if planted!(SentBeforeCommit) {
+            self.hand_on_all();
+            let _ = self.sender.seal();
+            self.sender.send(now);
+        }
         self.seal(books, seal);
         if std::mem::take(&mut self.appended) {
             self.sender.send(now);
@@ -145,25 +188,15 @@ impl Output {
     }
 
     /// The sender, for its peers.
-    pub fn sender(&mut self) -> &mut Sender {
+    pub fn sender(&mut self) -> &mut Sender<N> {
         &mut self.sender
     }
 
-    /// The end: commits, gives connected peers until `deadline`, and closes the books. What still waits then
-    /// is the successor's.
-    pub fn close<C: Slots + Default>(
-        mut self,
-        mut books: Books<C>,
-        poll: &mut Poll,
-        deadline: Instant,
-        seal: impl Fn(&mut [u64; CARRIED_WORDS]),
-    ) -> io::Result<()> {
-        self.seal(&mut books, &seal);
-        self.sender.drain(poll, deadline)?;
+    /// The end of [`Output::close`]: closes the books, with what was given since the last commit.
+    pub fn end<C: Slots + Default>(mut self, books: Books<C>, seal: impl Fn(&mut [u64; CARRIED_WORDS])) {
         let mut carried = self.sender.seal();
         seal(&mut carried);
         books.close(carried);
-        Ok(())
     }
 
     #[inline]

@@ -5,6 +5,7 @@ use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use common::process::{self, StopSignal};
+use common::time::Time;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token};
 
@@ -28,6 +29,8 @@ pub struct Turns {
 pub struct Turn {
     /// The moment it began, on the monotonic clock: one reading a wake-up.
     pub now: Instant,
+    /// The same moment on the wall clock.
+    pub time: Time,
     /// The signal that asks to stop.
     pub stop: Option<&'static str>,
     /// True once a second.
@@ -63,7 +66,7 @@ impl Turns {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             _ => {}
         }
-        let now = Instant::now();
+        let (now, time) = (Instant::now(), Time::now());
         if let Some(every) = self.watchdog
             && now >= self.alive_at
         {
@@ -78,7 +81,7 @@ impl Turns {
             true => self.stop.take()?,
             false => None,
         };
-        Ok(Turn { now, stop, tick })
+        Ok(Turn { now, time, stop, tick })
     }
 
     /// What became ready in the last turn.
