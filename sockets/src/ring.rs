@@ -31,7 +31,6 @@ pub use file::RingFile;
 use image::Image;
 
 use crate::peer::{CONTENTS, PATH_BYTES_MAX, PEERS_MAX, PLACE_WORDS, Peer, Standing, Wants};
-use crate::planted;
 
 /// Words that the process commits for its ring: head, a number for each content, the batch in hand.
 pub const CARRIED_WORDS: usize = 16;

@@ -13,7 +13,6 @@ use mio::{Events, Poll, Registry, Token};
 
 use crate::net::{Kernel, Net};
 use crate::peer::{PEERS_MAX, Peer, Standing, Wants};
-use crate::planted;
 use crate::ring::{CARRIED_WORDS, Entry, PeerError, Ring};
 
 const BACKOFF_FIRST: Duration = Duration::from_millis(5);
