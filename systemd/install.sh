@@ -21,7 +21,7 @@ for configuration in "$here"/../bins/*/*.toml; do
     name=$(basename "$configuration")
     [ "$name" = Cargo.toml ] || [ -e "$root/etc/leela/$name" ] || install -D -m 0644 "$configuration" "$root/etc/leela/$name"
 done
-for page in "$here"/../bins/*/leela*.[18].rst; do
+for page in "$here"/../bins/*/leela*.[18].rst "$here"/leela-systemd.7.rst; do
     name=$(basename "$page" .rst)
     install -d "$root$prefix/share/man/man${name##*.}"
     rst2man "$page" "$root$prefix/share/man/man${name##*.}/$name"
