@@ -2,8 +2,11 @@
 
 pub mod ask;
 pub mod books;
+pub mod clock;
 pub mod config;
 pub mod exit;
+pub mod growth;
+pub mod heavy;
 pub mod key;
 pub mod log;
 pub mod metric;

@@ -109,6 +109,11 @@ impl RuntimeDir {
         self.books_dir().join(process)
     }
 
+    /// Where new series come from, as the timeline tells ([`crate::growth`]).
+    pub fn growth(&self) -> PathBuf {
+        self.books_dir().join(crate::growth::FILE)
+    }
+
     /// Where the rings of all senders lie.
     pub fn rings_dir(&self) -> PathBuf {
         self.0.join("rings")
@@ -256,6 +261,7 @@ mod tests {
             (dir.storage_query(), "storage.query"),
             (dir.peers(), "peers"),
             (dir.books("udp"), "books/udp"),
+            (dir.growth(), "books/timeline.growth"),
             (dir.ring("udp"), "rings/udp"),
             (dir.hand("udp"), "rings/udp.hand"),
             (dir.lock(), "lock"),

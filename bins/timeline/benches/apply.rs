@@ -78,6 +78,42 @@ fn gauges(bencher: Bencher<'_, '_>, series: usize) {
     });
 }
 
+/// Series that were never seen, and then what no limit lets in: what an explosion costs. `front` stands before each
+/// number: names of four parts, or tags.
+#[divan::bench(args = ["shop.web01.latency.", "shop.web01.latency;dc=ams;host=web01;id="], sample_count = 10)]
+fn new_series(bencher: Bencher<'_, '_>, front: &str) {
+    explode(bencher, front, 1_000_000);
+}
+
+/// As `new_series`, when there is room for none.
+#[divan::bench(args = ["shop.web01.latency.", "shop.web01.latency;dc=ams;host=web01;id="], sample_count = 10)]
+fn turned_away(bencher: Bencher<'_, '_>, front: &str) {
+    explode(bencher, front, 0);
+}
+
+fn explode(bencher: Bencher<'_, '_>, front: &str, series_max: u32) {
+    const COUNT: usize = 200_000;
+    let keys: Vec<String> = (0..COUNT).map(|number| format!("{front}{number}")).collect();
+    let now = Time::from_secs(1_700_000_000);
+    let limits = Limits {
+        series_max,
+        series_reserve: 0,
+        series_per_input_max: u32::MAX,
+        series_per_part_max: u32::MAX,
+    };
+    let timeline = || Timeline::new(Rules { limits, ..Rules::default() });
+    bencher.counter(ItemsCount::new(COUNT)).with_inputs(timeline).bench_local_refs(|timeline| {
+        for batch in keys.chunks(32) {
+            let records =
+                batch.iter().map(|key| Metric::new(key.as_bytes(), now, Kind::Gauge, Value::U64(1)));
+            let records: Vec<Metric<'_>> = records.collect();
+            timeline.apply(&records, 1, now, Duration::ZERO, &mut |event: Event<'_>| {
+                black_box(event.value);
+            });
+        }
+    });
+}
+
 #[divan::bench(args = SERIES, sample_count = 20)]
 fn baseline_one_map(bencher: Bencher<'_, '_>, series: usize) {
     let keys = keys(series);

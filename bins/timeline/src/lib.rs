@@ -16,6 +16,7 @@ pub mod snapshot;
 
 mod absolute;
 mod gauge;
+mod growth;
 mod moment;
 mod number;
 mod rate;

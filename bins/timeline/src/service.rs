@@ -3,10 +3,11 @@
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixDatagram;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use common::books::{Books, Refusal};
+use common::growth::{self, GrowthFile};
 use common::key;
 use common::metric::{Event, Kind, Metric, Note, State};
 use common::process;
@@ -78,6 +79,8 @@ pub struct Service<N: Net = Kernel, S = UnixDatagram> {
     /// Registrations may be there to read.
     has_registrations: bool,
     refused: Vec<Refused>,
+    /// Where it is told from where new series come; none when the file cannot be made.
+    growth: Option<GrowthFile>,
     drain_timeout: Duration,
 }
 
@@ -162,6 +165,7 @@ impl<N: Net, S: Bound> Service<N, S> {
             base,
             input: Input::over(ends.databus),
             multicast: ends.multicast,
+            growth: growth_file(&ends.directory),
             directory: ends.directory,
             state: ends.state,
             books,
@@ -217,6 +221,9 @@ impl<N: Net, S: Bound> Service<N, S> {
         }
         if tick {
             self.expire_peers(now, time);
+            if let Some(file) = &mut self.growth {
+                file.write(&self.timeline.growth(time, now - self.start));
+            }
         }
         Ok(pause)
     }
@@ -470,8 +477,20 @@ fn is_sound(note: &Note<'_>) -> bool {
         && std::str::from_utf8(note.json).is_ok()
 }
 
+/// The file for `leela top --growth`. Without it all else goes on.
+fn growth_file(directory: &Path) -> Option<GrowthFile> {
+    let path = directory.join("books").join(growth::FILE);
+    match GrowthFile::open(&path) {
+        Ok(file) => Some(file),
+        Err(error) => {
+            tracing::warn!(path = %path.display(), %error, "where new series come from is not told");
+            None
+        }
+    }
+}
+
 /// Takes up the state that the predecessor saved; gives what was in it.
-fn take_up(timeline: &mut Timeline, path: &std::path::Path, time: Time) -> Restored {
+fn take_up(timeline: &mut Timeline, path: &Path, time: Time) -> Restored {
     match snapshot::take_up(timeline, path, time, Duration::ZERO) {
         TakenUp::Nothing => Restored::default(),
         TakenUp::Restored(restored) => {

@@ -9,6 +9,7 @@ use common::time::Time;
 
 use crate::counters::{Counters, Reason};
 use crate::emitted::with_suffix;
+use crate::growth::Growth;
 use crate::index::NONE;
 use crate::limits::{Census, Place, first_part};
 use crate::rules::{Clock, Rules};
@@ -64,6 +65,7 @@ pub struct Timeline {
     pub(crate) windows: Windows,
     pub(crate) pools: Pools,
     pub(crate) counters: Counters,
+    growth: Growth,
     /// Series of kinds that are gathered in windows of the wall clock.
     pub(crate) aggregated: u64,
     /// Keys and states in the making.
@@ -87,6 +89,7 @@ impl Timeline {
             windows: rules.windows(),
             pools: Pools::new(),
             counters: Counters::default(),
+            growth: Growth::new(),
             aggregated: 0,
             scratch: Vec::new(),
             flushed: 0,
@@ -100,6 +103,11 @@ impl Timeline {
     /// What was counted so far; the identities of [`Counters`] hold.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// Where new series came from of late; to be asked for once a second. `mono` is as in [`Timeline::apply`].
+    pub fn growth(&mut self, now: Time, mono: Duration) -> common::growth::Growth {
+        self.growth.tell(now, mono)
     }
 
     /// The rules in force.
@@ -242,9 +250,13 @@ impl Timeline {
                     self.census.leave(place);
                     return Err(Reason::TooOld);
                 }
+                self.growth.entered(metric.key);
                 Ok(self.insert(metric.key, emitted, State::new(metric.kind), place, clock))
             }
-            None => self.overflow(metric, clock),
+            None => {
+                self.growth.turned_away(metric.key);
+                self.overflow(metric, clock)
+            }
         }
     }
 

@@ -3,9 +3,11 @@
 //! [`Mapping`] is a file mapped into memory by its one writer; [`banks`] commits many words of it at once.
 //! Everybody else reads the file with plain reads ([`banks::read_file`]).
 //!
-//! **Invariant:** the only `unsafe` of shared memory is in `mapping.rs` and `stream.rs`.
+//! **Invariant:** the only `unsafe` of shared memory is in `mapping.rs` and `stream.rs`; that of [`discipline`] is a
+//! system call.
 
 pub mod banks;
+pub mod discipline;
 mod mapping;
 pub mod stream;
 

@@ -130,6 +130,14 @@ impl Snapshot {
         })
     }
 
+    /// When the process was started, in the kernel's ticks since it booted; none when it is no more.
+    pub fn start_ticks(&self) -> Option<u64> {
+        match self.state {
+            State::Running | State::Stopped => start_of(u32::try_from(self.pid).ok()?),
+            State::Ended | State::Dead => None,
+        }
+    }
+
     /// The last refused inputs, oldest first.
     pub fn refusals(&self) -> Vec<RefusalText> {
         refusals::read(&self.refusal_bytes, self.refusals)

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::{BYTES_MIN, CARRIED_WORDS, HEADER_WORDS, MAGIC, VERSION, WORDS, numbers_of};
-use crate::peer::{CONTENTS, PLACE_WORDS, Peer};
+use crate::peer::{CONTENTS, PLACE_WORDS, Peer, Standing};
 
 /// A ring's file, without its datagrams.
 #[derive(Clone, Debug)]
@@ -47,5 +47,13 @@ impl RingFile {
     /// The numbers of the streams, out of what the process's books carry.
     pub fn numbers(carried: &[u64; CARRIED_WORDS]) -> [u64; CONTENTS] {
         numbers_of(carried)
+    }
+
+    /// Bytes of the ring that wait for a peer, by what the process's books carry.
+    pub fn behind(carried: &[u64; CARRIED_WORDS], peer: &Peer) -> u64 {
+        match peer.standing {
+            Standing::Active => carried[0].saturating_sub(peer.cursor),
+            Standing::Free | Standing::Left => 0,
+        }
     }
 }
