@@ -28,29 +28,24 @@ use common::time::Time;
 use common::wire::VERSION;
 use hop::{Input, Turns};
 use mio::{Interest, Token, Waker};
-use sockets::pace::Pace;
 use sockets::registration;
 
-use crate::asks::Asks;
+use crate::asks::{Asks, Request};
 use crate::config::Config;
 use crate::counters::Counters;
 use crate::files::SharedFiles;
-use crate::log::Log;
 use crate::store::Store;
 use crate::store::embedded::Embedded;
-use intake::Intake;
+pub use intake::Intake;
 pub(crate) use intake::is_kept;
 use keeper::Keeper;
-use replay::TakenIn;
 use syncer::Syncer;
-use trouble::Trouble;
 
 const DATABUS: Token = Token(0);
 const QUERY: Token = Token(1);
 const WAKE: Token = Token(2);
-
-/// The databus's queue is counted in datagrams, not in bytes: there is always room for a pause.
-const QUEUE_BYTES: u64 = 1 << 30;
+/// Requests of clients that are served in one turn.
+const REQUESTS_A_TURN: usize = 64;
 
 /// Where the sockets of the service are.
 #[derive(Debug)]
@@ -66,26 +61,16 @@ pub struct Ends {
 /// leela-storage, opened.
 #[derive(Debug)]
 pub struct Service {
-    store: Arc<dyn Store>,
-    log: Log,
+    intake: Intake,
     keeper: Keeper,
     syncer: Syncer,
     asks: Asks,
-    intake: Intake,
-    trouble: Trouble,
-    input: Input,
     /// The path of the databus, as it was bound.
     path: PathBuf,
     producer: PathBuf,
     /// Whether the timeline took the last registration; None before the first.
     is_registered: Option<bool>,
-    books: Books<Counters>,
     config: Config,
-    pace: Pace,
-    readable: bool,
-    /// Something is counted that is not committed.
-    is_uncommitted: bool,
-    can_cut: bool,
     /// Held while the process lives: nobody else opens these files.
     _lock: std::fs::File,
 }
@@ -97,7 +82,7 @@ impl Service {
         files: SharedFiles,
         config: &Config,
         ends: Ends,
-        mut books: Books<Counters>,
+        books: Books<Counters>,
         state: &StateDir,
         turns: &mut Turns,
     ) -> anyhow::Result<Option<Service>> {
@@ -105,44 +90,31 @@ impl Service {
         let options = config.options(state.file("store")).map_err(|wrong| Exit::Config.error(wrong))?;
         let store: Arc<dyn Store> =
             Arc::new(Embedded::open(files.clone(), options).context("opening the store")?);
-        let (log, replay) =
-            Log::open(files.clone(), &state.file("log"), store.acknowledged()).context("opening the log")?;
         let waker = Arc::new(Waker::new(turns.registry(), WAKE)?);
         let mut keeper = Keeper::start(store.clone())?;
-        let power_cut = match replay::take_in(replay, &*store, &mut books, turns)? {
-            TakenIn::All(power_cut) => power_cut,
-            TakenIn::Stopped => {
-                keeper.stop(&*store);
-                return Ok(None);
-            }
-        };
-        // A predecessor that was killed had not made its last second durable.
-        log.sync_old().context("making durable what a predecessor logged")?;
-        let syncer = Syncer::start(waker.clone(), log.end())?;
         let address = ends.databus.local_addr().context("asking for the address of the databus")?;
         let path = address.as_pathname().context("the databus has no path")?.to_owned();
-        let mut input = Input::new(ends.databus)?;
-        turns.registry().register(input.databus(), DATABUS, Interest::READABLE)?;
-        let mut asks = Asks::new(ends.listener, store.clone(), config, waker, power_cut)?;
+        let input = Input::new(ends.databus)?;
+        let mut stop = |until| Ok(turns.next_turn(Some(until))?.stop.is_some());
+        let now = Instant::now();
+        let opened = Intake::open(files, store.clone(), &state.file("log"), input, books, now, &mut stop)?;
+        let Some((mut intake, power_cut)) = opened else {
+            keeper.stop(&*store);
+            return Ok(None);
+        };
+        turns.registry().register(intake.input.databus(), DATABUS, Interest::READABLE)?;
+        let syncer = Syncer::start(waker.clone(), intake.log.end())?;
+        let mut asks = Asks::new(ends.listener, store, config, waker, power_cut)?;
         turns.registry().register(asks.listener(), QUERY, Interest::READABLE)?;
         Ok(Some(Service {
-            store,
-            log,
+            intake,
             keeper,
             syncer,
             asks,
-            intake: Intake::default(),
-            trouble: Trouble::default(),
-            input,
             path,
             producer: ends.producer,
             is_registered: None,
-            books,
             config: config.clone(),
-            pace: Pace::new(QUEUE_BYTES, Instant::now()),
-            readable: true,
-            is_uncommitted: true,
-            can_cut: true,
             _lock: lock,
         }))
     }
@@ -158,19 +130,19 @@ impl Service {
             }
             for token in turns.tokens() {
                 match token {
-                    DATABUS => self.readable = true,
+                    DATABUS => self.intake.readable = true,
                     QUERY => self.asks.is_acceptable = true,
-                    _ => self.is_uncommitted = true,
+                    _ => self.intake.is_uncommitted = true,
                 }
             }
             if turn.tick {
                 self.tick();
             }
-            self.asks.accept(&mut self.books.counters);
-            self.serve_requests();
-            let pause = self.drain(turn.now)?;
+            self.asks.accept(&mut self.intake.books.counters);
+            self.serve_requests(turn.now, turn.time);
+            let pause = self.intake.drain(turn.now, turn.time)?;
             self.sync(turn.now);
-            if self.is_uncommitted {
+            if self.intake.is_uncommitted {
                 self.commit();
             }
             if let Some(pause) = pause {
@@ -184,26 +156,46 @@ impl Service {
     /// When the next turn is due though nothing becomes ready.
     fn due(&self) -> Instant {
         let now = Instant::now();
-        if self.readable || self.asks.is_acceptable {
+        if self.intake.readable || self.asks.is_acceptable {
             return now;
         }
         self.syncer
-            .due(self.log.end(), self.config.sync_every.duration())
+            .due(self.intake.log.end(), self.config.sync_every.duration())
             .unwrap_or(now + Duration::from_secs(1))
     }
 
     fn tick(&mut self) {
         self.register();
         self.asks.tick();
-        self.cut();
-        self.is_uncommitted = true;
+        if !self.asks.is_log_held() {
+            self.intake.cut();
+        }
+        self.intake.is_uncommitted = true;
+    }
+
+    /// Takes what clients ask of the loop.
+    fn serve_requests(&mut self, now: Instant, time: Time) {
+        for _ in 0..REQUESTS_A_TURN {
+            let Some(request) = self.asks.next_request() else { return };
+            self.intake.is_uncommitted = true;
+            match request {
+                Request::Import { datagram, reply } => self.intake.import(&datagram, reply, now, time),
+                Request::Sync { reply } => self.syncer.wait(self.intake.log.end(), reply),
+                Request::Segments { reply } => {
+                    // Who asked may have gone.
+                    let _ = reply.send(self.intake.log.segments());
+                }
+            }
+        }
+        // There may be more.
+        self.asks.wake();
     }
 
     /// Says to the timeline where records are wanted.
     fn register(&mut self) {
         let words = format!("events states notes durable v{VERSION}");
         let registered =
-            registration::register(self.input.databus().socket(), &self.path, &words, &self.producer);
+            registration::register(self.intake.input.databus().socket(), &self.path, &words, &self.producer);
         let is_registered = match registered {
             Ok(()) => true,
             // It is there, and behind: a durable peer is kept for minutes.
@@ -223,74 +215,40 @@ impl Service {
 
     /// Begins to make durable what is not, once a second at most; notes what a sync that ended came to.
     fn sync(&mut self, now: Instant) {
-        self.syncer.reap(&mut self.books.counters, now);
-        if self.syncer.is_due(self.log.end(), now, self.config.sync_every.duration()) {
-            match self.log.begin_sync(self.intake.mark()) {
+        self.syncer.reap(&mut self.intake.books.counters, now);
+        if self.syncer.is_due(self.intake.log.end(), now, self.config.sync_every.duration()) {
+            match self.intake.begin_sync(now) {
                 Ok(syncing) => self.syncer.begin(syncing, now),
-                Err(error) => {
-                    self.syncer.put_off(now);
-                    self.trouble.log_failed(&error, now);
-                }
-            }
-        }
-    }
-
-    /// Takes away what the store has in files of its own.
-    fn cut(&mut self) {
-        if self.asks.is_log_held() {
-            return;
-        }
-        match self.log.cut(self.store.acknowledged()) {
-            Ok(()) => self.can_cut = true,
-            Err(error) => {
-                if std::mem::take(&mut self.can_cut) {
-                    let error = anyhow::Error::new(error);
-                    tracing::error!(error = %format!("{error:#}"), "the log cannot be cut, it grows");
-                }
+                Err(_) => self.syncer.put_off(now),
             }
         }
     }
 
     fn commit(&mut self) {
-        self.is_uncommitted = false;
-        let counters = &mut self.books.counters;
+        let counters = &mut self.intake.books.counters;
         self.asks.book(counters);
-        counters.log_bytes = self.log.bytes();
-        self.asks.desk().log_bytes.store(counters.log_bytes, Relaxed);
         self.keeper.book(counters);
-        self.books.commit_carried();
+        self.intake.commit();
+        self.asks.desk().log_bytes.store(self.intake.log.bytes(), Relaxed);
     }
 
     /// The end: nothing more is read, clients get the rest of their answers as long as they take it, and what is in
     /// memory is sealed, so that the successor has little to take in.
     fn stop(mut self) -> anyhow::Result<()> {
         self.asks.close(self.config.drain_timeout.duration());
+        let (now, time) = (Instant::now(), Time::now());
         // Threads that ended may have asked for something.
-        self.serve_requests();
-        self.write(Instant::now());
-        self.keeper.stop(&*self.store);
-        let synced = self.log.begin_sync(self.intake.mark()).and_then(|syncing| self.syncer.finish(syncing));
+        self.serve_requests(now, time);
+        self.intake.write(now, time);
+        self.keeper.stop(&*self.intake.store);
+        let synced = self.intake.begin_sync(now).and_then(|syncing| self.syncer.finish(syncing));
         if let Err(error) = synced {
             let error = anyhow::Error::new(error);
             tracing::error!(error = %format!("{error:#}"), "the last second may not be durable");
         }
         self.commit();
-        match self.store.close(Time::now()) {
-            Ok(()) => match self.log.clear() {
-                Ok(()) => self.books.counters.log_bytes = 0,
-                Err(error) => {
-                    let error = anyhow::Error::new(error);
-                    tracing::warn!(error = %format!("{error:#}"), "the log is not cleared at the end");
-                }
-            },
-            Err(error) => {
-                let error = anyhow::Error::new(error);
-                tracing::warn!(error = %format!("{error:#}"), "not sealed at the end; the log has it all");
-            }
-        }
-        self.keeper.book(&mut self.books.counters);
-        let carried = self.books.carried();
-        self.books.close(carried);
+        let keeper = self.keeper;
+        self.intake.close(Time::now(), |counters| keeper.book(counters));
         Ok(())
     }
 }

@@ -1,34 +1,61 @@
-//! What comes: from the databus and from clients that import. Logged, then given to the store, then booked.
+//! What comes: from the databus and from clients that import. Logged, then given to the store, then booked. It has no
+//! thread and reads no clock.
 
 use std::io;
 use std::ops::Range;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use common::books::{Label, Refusal};
+use common::ask::report::PowerCut;
+use common::books::{Books, Label, Refusal};
 use common::key;
 use common::time::Time;
 use common::wire::{Content, Events, Header, Notes, States};
-use hop::{Received, Refusal as DatagramRefusal};
+use hop::{Input, Received, Refusal as DatagramRefusal};
+use sockets::net::Bound;
+use sockets::pace::Pace;
+use sockets::planted;
 
-use super::Service;
-use crate::asks::{Imported, Request};
+use super::replay::{self, TakenIn};
+use super::trouble::Trouble;
+use crate::asks::Imported;
 use crate::counters::{Counters, Lost, Reason};
-use crate::log::{Mark, Position};
-use crate::store::Written;
+use crate::files::SharedFiles;
+use crate::log::{Log, LogError, Mark, Position, Syncing};
+use crate::store::{Store, Written};
 
+/// The databus's queue is counted in datagrams, not in bytes: there is always room for a pause.
+const QUEUE_BYTES: u64 = 1 << 30;
 /// Datagrams, and bytes of them, that are logged with one write.
 const DATAGRAMS_A_TURN: usize = 64;
 const BYTES_A_TURN: usize = 1 << 20;
-/// Requests of clients that are served in one turn.
-const REQUESTS_A_TURN: usize = 64;
 /// The fewest bytes of a record: what a header says of its count is believed up to here.
 const RECORD_BYTES_MIN: usize = 2 + 8 + 2;
 
+/// What is received, and where it goes: the log, the store, the books.
+#[derive(Debug)]
+pub struct Intake<S = UnixDatagram> {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) log: Log,
+    pub(super) books: Books<Counters>,
+    pub(super) input: Input<S>,
+    pub(super) trouble: Trouble,
+    pace: Pace,
+    /// Datagrams may be there to read.
+    pub readable: bool,
+    /// Something is counted that is not committed.
+    pub(super) is_uncommitted: bool,
+    can_cut: bool,
+    staged: Staged,
+}
+
 /// What is staged in the log, and not yet given to the store.
 #[derive(Debug, Default)]
-pub(super) struct Intake {
+struct Staged {
     bytes: Vec<u8>,
     items: Vec<Item>,
     /// The last event that was logged.
@@ -45,14 +72,9 @@ struct Item {
     reply: Option<SyncSender<Imported>>,
 }
 
-impl Intake {
+impl Staged {
     fn is_full(&self) -> bool {
         self.items.len() >= DATAGRAMS_A_TURN || self.bytes.len() >= BYTES_A_TURN
-    }
-
-    /// The last event that was logged.
-    pub(super) fn mark(&self) -> Mark {
-        self.last
     }
 
     fn push(
@@ -78,22 +100,60 @@ impl Intake {
     }
 }
 
-impl Service {
+impl<S: Bound> Intake<S> {
+    /// Opens the log in `directory` and takes in what it holds; `None` when `stop` says so before that is done, which
+    /// loses nothing. `stop` is called every now and then, and waits until the moment that it is given.
+    pub fn open(
+        files: SharedFiles,
+        store: Arc<dyn Store>,
+        directory: &Path,
+        input: Input<S>,
+        mut books: Books<Counters>,
+        now: Instant,
+        stop: &mut dyn FnMut(Instant) -> anyhow::Result<bool>,
+    ) -> anyhow::Result<Option<(Intake<S>, Option<PowerCut>)>> {
+        let (log, replay) = Log::open(files, directory, store.acknowledged()).context("opening the log")?;
+        let power_cut = match replay::take_in(replay, &*store, &mut books, stop)? {
+            TakenIn::All(power_cut) => power_cut,
+            TakenIn::Stopped => return Ok(None),
+        };
+        // A predecessor that was killed had not made its last second durable.
+        log.sync_old().context("making durable what a predecessor logged")?;
+        let intake = Intake {
+            store,
+            log,
+            books,
+            input,
+            trouble: Trouble::default(),
+            pace: Pace::new(QUEUE_BYTES, now),
+            readable: true,
+            is_uncommitted: true,
+            can_cut: true,
+            staged: Staged::default(),
+        };
+        Ok(Some((intake, power_cut)))
+    }
+
+    /// What was counted.
+    pub fn counters(&self) -> &Counters {
+        &self.books.counters
+    }
+
     /// Logs and writes what is there; gives a pause when that saves wake-ups.
-    pub(super) fn drain(&mut self, now: Instant) -> anyhow::Result<Option<Duration>> {
+    pub fn drain(&mut self, now: Instant, time: Time) -> anyhow::Result<Option<Duration>> {
         if !self.readable {
             return Ok(None);
         }
         let lost = self.trouble.now(self.store.full(), now);
         let (mut datagrams, mut bytes) = (0, 0);
-        while self.readable && !self.intake.is_full() && datagrams < DATAGRAMS_A_TURN as u64 {
+        while self.readable && !self.staged.is_full() && datagrams < DATAGRAMS_A_TURN as u64 {
             let Some(length) = self.receive(lost).context("reading the databus")? else { break };
             datagrams += 1;
             bytes += length;
         }
         self.books.counters.datagrams += datagrams;
         // What clients import may be staged, though nothing came.
-        self.write(now);
+        self.write(now, time);
         if datagrams == 0 {
             return Ok(None);
         }
@@ -103,7 +163,7 @@ impl Service {
 
     /// Stages the next datagram, or books why not; gives its length.
     fn receive(&mut self, lost: Option<Lost>) -> io::Result<Option<u64>> {
-        let Service { intake, input, books, log, trouble, .. } = self;
+        let Intake { staged, input, books, log, trouble, .. } = self;
         let Some(received) = input.receive(books)? else {
             self.readable = false;
             return Ok(None);
@@ -131,31 +191,13 @@ impl Service {
             trouble.dropped(dropped);
         } else {
             let position = log.stage(datagram);
-            intake.push(header, records, position, None);
+            staged.push(header, records, position, None);
         }
         Ok(Some(length))
     }
 
-    /// Takes what clients ask of the loop.
-    pub(super) fn serve_requests(&mut self) {
-        let now = Instant::now();
-        for _ in 0..REQUESTS_A_TURN {
-            let Some(request) = self.asks.next_request() else { return };
-            self.is_uncommitted = true;
-            match request {
-                Request::Import { datagram, reply } => self.import(&datagram, reply, now),
-                Request::Sync { reply } => self.syncer.wait(self.log.end(), reply),
-                Request::Segments { reply } => {
-                    // Who asked may have gone.
-                    let _ = reply.send(self.log.segments());
-                }
-            }
-        }
-        // There may be more.
-        self.asks.wake();
-    }
-
-    fn import(&mut self, datagram: &[u8], reply: SyncSender<Imported>, now: Instant) {
+    /// Takes a datagram that a client imports.
+    pub(super) fn import(&mut self, datagram: &[u8], reply: SyncSender<Imported>, now: Instant, time: Time) {
         let Ok((header, records)) = Header::read(datagram) else { return };
         match self.trouble.now(self.store.full(), now) {
             Some(lost) => {
@@ -164,35 +206,36 @@ impl Service {
             }
             None => {
                 let position = self.log.stage(datagram);
-                self.intake.push(header, records, position, Some(reply));
-                if self.intake.is_full() || !self.readable {
-                    self.write(now);
+                self.staged.push(header, records, position, Some(reply));
+                if self.staged.is_full() || !self.readable {
+                    self.write(now, time);
                 }
             }
         }
     }
 
     /// Writes what is staged to the log, then to the store, then books it.
-    pub(super) fn write(&mut self, now: Instant) {
-        if self.intake.items.is_empty() {
+    pub(super) fn write(&mut self, now: Instant, time: Time) {
+        if self.staged.items.is_empty() {
             return;
         }
         self.is_uncommitted = true;
-        let time = Time::now();
         let committed = self.log.commit();
         if committed.is_ok() {
             self.trouble.is_over(now);
-            self.intake.note_last();
+            self.staged.note_last();
         }
-        let Service { intake, store, books, trouble, .. } = self;
+        let Intake { staged, store, books, trouble, .. } = self;
         let failed = committed.err().map(|error| trouble.log_failed(&error, now));
+        let failed = if planted!(LogErrorIgnored) { None } else { failed };
         // Told once the books hold it: what a client knows of is counted.
         let mut replies = Vec::new();
-        for item in intake.items.drain(..) {
-            let records = &intake.bytes[item.records];
+        for item in staged.items.drain(..) {
+            let records = &staged.bytes[item.records];
             if let Some(lost) = failed {
                 match item.reply {
                     Some(reply) => replies.push((reply, Imported::Failed(lost))),
+                    None if planted!(DropUnbooked) => {}
                     None => {
                         let dropped = book_lost(&mut books.counters, lost, &item.header, records.len());
                         trouble.dropped(dropped);
@@ -213,7 +256,7 @@ impl Service {
                 replies.push((reply, Imported::Written(written)));
             }
         }
-        intake.bytes.clear();
+        staged.bytes.clear();
         if !replies.is_empty() {
             self.commit();
             for (reply, imported) in replies {
@@ -221,6 +264,54 @@ impl Service {
                 let _ = reply.send(imported);
             }
         }
+    }
+
+    /// Begins to make durable what is logged. That it cannot be is trouble.
+    pub fn begin_sync(&mut self, now: Instant) -> Result<Syncing, LogError> {
+        self.log.begin_sync(self.staged.last).inspect_err(|error| {
+            self.trouble.log_failed(error, now);
+        })
+    }
+
+    /// Takes away what the store has in files of its own.
+    pub fn cut(&mut self) {
+        match self.log.cut(self.store.acknowledged()) {
+            Ok(()) => self.can_cut = true,
+            Err(error) => {
+                if std::mem::take(&mut self.can_cut) {
+                    let error = anyhow::Error::new(error);
+                    tracing::error!(error = %format!("{error:#}"), "the log cannot be cut, it grows");
+                }
+            }
+        }
+    }
+
+    /// Commits the books.
+    pub fn commit(&mut self) {
+        self.is_uncommitted = false;
+        self.books.counters.log_bytes = self.log.bytes();
+        self.books.commit_carried();
+    }
+
+    /// The end: seals what is in memory, so that the successor has little to take in, and closes the books.
+    pub fn close(self, time: Time, book: impl FnOnce(&mut Counters)) {
+        let Intake { store, log, mut books, .. } = self;
+        match store.close(time) {
+            Ok(()) => match log.clear() {
+                Ok(()) => books.counters.log_bytes = 0,
+                Err(error) => {
+                    let error = anyhow::Error::new(error);
+                    tracing::warn!(error = %format!("{error:#}"), "the log is not cleared at the end");
+                }
+            },
+            Err(error) => {
+                let error = anyhow::Error::new(error);
+                tracing::warn!(error = %format!("{error:#}"), "not sealed at the end; the log has it all");
+            }
+        }
+        book(&mut books.counters);
+        let carried = books.carried();
+        books.close(carried);
     }
 }
 

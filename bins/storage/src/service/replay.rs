@@ -7,7 +7,6 @@ use common::ask::report::PowerCut;
 use common::books::{Admission, Books};
 use common::exit::{Exit, OrExit};
 use common::wire::Header;
-use hop::Turns;
 
 use super::intake::{book, is_kept};
 use crate::counters::Counters;
@@ -30,12 +29,12 @@ pub(super) enum TakenIn {
     Stopped,
 }
 
-/// Takes all in.
+/// Takes all in. `stop` waits until the moment that it is given, and says whether the process is told to stop.
 pub(super) fn take_in(
     mut replay: Replay,
     store: &dyn Store,
     books: &mut Books<Counters>,
-    turns: &mut Turns,
+    stop: &mut dyn FnMut(Instant) -> anyhow::Result<bool>,
 ) -> anyhow::Result<TakenIn> {
     let begun = Instant::now();
     let (mut looked, mut said) = (begun, begun);
@@ -45,7 +44,7 @@ pub(super) fn take_in(
         let now = Instant::now();
         if now - looked >= LOOK {
             looked = now;
-            if turns.next_turn(Some(now))?.stop.is_some() || !has_room(store, turns)? {
+            if stop(now)? || !has_room(store, stop)? {
                 return Ok(TakenIn::Stopped);
             }
             if now - said >= SAY {
@@ -90,7 +89,10 @@ pub(super) fn take_in(
 
 /// Waits until sealing has made room in memory; false when the process is told to stop. On a full disk the rest is
 /// taken in as long as memory has room: what was received can be read.
-fn has_room(store: &dyn Store, turns: &mut Turns) -> anyhow::Result<bool> {
+fn has_room(
+    store: &dyn Store,
+    stop: &mut dyn FnMut(Instant) -> anyhow::Result<bool>,
+) -> anyhow::Result<bool> {
     let begun = Instant::now();
     while store.full() == Some(Full::Memory) {
         if begun.elapsed() > PATIENCE {
@@ -98,7 +100,7 @@ fn has_room(store: &dyn Store, turns: &mut Turns) -> anyhow::Result<bool> {
                        or raise `memory_max` of storage.toml";
             return Err(anyhow::anyhow!(why)).exit(Exit::TempFail);
         }
-        if turns.next_turn(Some(Instant::now() + LOOK))?.stop.is_some() {
+        if stop(Instant::now() + LOOK)? {
             return Ok(false);
         }
     }
