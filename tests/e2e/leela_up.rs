@@ -4,8 +4,11 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::net::{SocketAddr, UdpSocket};
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use common::books::{Snapshot, State};
@@ -193,6 +196,72 @@ fn a_process_that_is_killed_comes_back_and_it_says_so() {
     let (status, report) = running.status();
     assert_eq!((status, &report["balanced"]), (Some(0), &Value::Bool(true)), "{report:#}");
     assert_eq!(running.up.interrupt(), Some(0), "{}", running.up.out());
+}
+
+#[test]
+fn a_statsd_that_restarts_loses_no_unix_datagram_and_refuses_no_stream() {
+    let sandbox = Sandbox::new();
+    let config = config(&sandbox, "127.0.0.1:0", "127.0.0.1:0");
+    let [datagram, stream] = ["datagram", "stream"].map(|name| sandbox.path().join(name));
+    let statsd = format!(
+        "listen = [\"127.0.0.1:0\"]\ntcp = [\"127.0.0.1:0\"]\nunix_datagram = [{datagram:?}]\nunix_stream = [{stream:?}]\n"
+    );
+    fs::write(config.join("statsd.toml"), statsd).unwrap();
+    fs::write(config.join("timeline.toml"), "interval = \"1s\"\n").unwrap();
+    let mut up = sandbox.begin_leela(&["up", "--config-dir", config.to_str().unwrap()]);
+    up.wait_out("processes ready");
+    let out = up.out();
+    let tcp: SocketAddr =
+        out.split_whitespace().find_map(|word| word.strip_prefix("tcp://")).unwrap().parse().unwrap();
+    let recorder = sandbox.recorder("one");
+    let (is_over, senders) = (AtomicBool::new(false), [AtomicU64::new(0), AtomicU64::new(0)]);
+    std::thread::scope(|scope| {
+        // One that waits where the queue is full, as every client that loses nothing does.
+        scope.spawn(|| {
+            let socket = UnixDatagram::unbound().unwrap();
+            while !is_over.load(Relaxed) {
+                socket.send_to(b"unix:1|c", &datagram).expect("somebody holds the socket");
+                senders[0].fetch_add(1, Relaxed);
+            }
+        });
+        // One that connects again and again, by TCP and by the unix stream.
+        scope.spawn(|| {
+            while !is_over.load(Relaxed) {
+                let mut one = TcpStream::connect(tcp).expect("somebody holds the socket");
+                let mut other = UnixStream::connect(&stream).expect("somebody holds the socket");
+                // One that is closed in the middle has been served by the one that stopped.
+                let _ = one.write_all(b"tcp:1|c\n").and_then(|()| other.write_all(b"stream:1|c\n"));
+                senders[1].fetch_add(1, Relaxed);
+            }
+        });
+        for _ in 0..3 {
+            let (pid, before) =
+                (sandbox.books("statsd").pid, senders.each_ref().map(|sent| sent.load(Relaxed)));
+            wait_until("both send", || {
+                senders.iter().zip(before).all(|(sent, before)| sent.load(Relaxed) > before)
+            });
+            kill(Pid::from_raw(pid as i32), Signal::SIGTERM).unwrap();
+            wait_until("another one serves", || {
+                let books = sandbox.books("statsd");
+                books.pid != pid && books.state == State::Running
+            });
+        }
+        is_over.store(true, Relaxed);
+    });
+    let sent = senders[0].load(Relaxed) as f64;
+    wait_until("all of it is there", || {
+        let of = |tally: &tests::Tally| {
+            tally.kept.iter().filter(|kept| kept.key == "unix.total").map(|kept| kept.value).sum::<f64>()
+        };
+        recorder.look(of) == sent
+    });
+    let books = sandbox.books("statsd");
+    assert_eq!(
+        (books.counter("kernel_drops"), books.total("refused") - books.counter("refused.unfinished")),
+        (0, 0)
+    );
+    assert_eq!(up.interrupt(), Some(0), "{}", up.out());
+    assert!(!datagram.exists() && !stream.exists(), "its paths are left");
 }
 
 #[test]

@@ -290,7 +290,7 @@ impl Child {
             ));
         }
         if self.handover.elsewhere() {
-            common.configs.replace_listen(name, &self.handover.addresses())?;
+            common.configs.replace_listen(name, &self.handover.listens())?;
         }
         // What a predecessor said does not count.
         while self.notify.recv(&mut [0; 16]).is_ok() {}

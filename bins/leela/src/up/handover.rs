@@ -1,7 +1,7 @@
 //! The sockets of a process: bound here, handed over at every start, so that their queues outlive it.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::PathBuf;
@@ -10,9 +10,10 @@ use anyhow::Context;
 use common::runtime_dir::RuntimeDir;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::SockRef;
-use sockets::inherited::{InheritError, Inherited, bind_tcp, bind_udp, grow_receive_buffer};
+use sockets::inherited::{InheritError, Inherited, bind_udp, grow_receive_buffer};
 use sockets::meminfo::meminfo;
 
+use super::doors::{self, Door, Doors};
 use super::holder::{self, Holder};
 use super::services::Wanted;
 use super::settings::Settings;
@@ -23,14 +24,6 @@ struct Listen {
     configured: SocketAddr,
     actual: SocketAddr,
     sockets: Vec<UdpSocket>,
-}
-
-/// A configured address at which TCP is listened to, and where it really is.
-#[derive(Debug)]
-struct Door {
-    configured: SocketAddr,
-    actual: SocketAddr,
-    socket: TcpListener,
 }
 
 /// A port that was taken.
@@ -51,6 +44,7 @@ pub(super) struct Handover {
     listeners: Vec<(PathBuf, UnixListener)>,
     udp: Vec<Listen>,
     tcp: Vec<Door>,
+    doors: Doors,
     /// TCP is https.
     is_tls: bool,
     /// The receive buffer that is configured for each UDP socket, in bytes.
@@ -74,7 +68,11 @@ impl Handover {
             taken.extend(self.bind_udp(settings)?);
         }
         if wanted.iter().any(|wanted| matches!(wanted, Wanted::Tcp)) {
-            taken.extend(self.bind_tcp(settings)?);
+            self.is_tls = !settings.tls_certificate.as_os_str().is_empty();
+            taken.extend(doors::keep(&mut self.tcp, &settings.listen)?);
+        }
+        if wanted.iter().any(|wanted| matches!(wanted, Wanted::Doors)) {
+            taken.extend(self.doors.bind(settings, &mut self.unread)?);
         }
         Ok(taken)
     }
@@ -97,7 +95,7 @@ impl Handover {
                         self.listeners.push((path, socket));
                     }
                 }
-                Wanted::Udp | Wanted::Tcp => {}
+                Wanted::Udp | Wanted::Tcp | Wanted::Doors => {}
             }
         }
         Ok(())
@@ -139,31 +137,18 @@ impl Handover {
         Ok(taken)
     }
 
-    fn bind_tcp(&mut self, settings: &Settings) -> anyhow::Result<Vec<Taken>> {
-        self.is_tls = !settings.tls_certificate.as_os_str().is_empty();
-        self.tcp.retain(|door| settings.listen.contains(&door.configured));
-        let mut taken = Vec::new();
-        for &configured in &settings.listen {
-            if self.tcp.iter().any(|door| door.configured == configured) {
-                continue;
-            }
-            let socket = match bind_tcp(configured) {
-                Err(InheritError::Bind { source, .. }) if source.kind() == io::ErrorKind::AddrInUse => {
-                    let socket = bind_tcp(SocketAddr::new(configured.ip(), 0))?;
-                    let instead = socket.local_addr().context("asking a socket for its address")?;
-                    taken.push(Taken { configured, holder: holder::of_tcp(configured), instead });
-                    socket
-                }
-                bound => bound?,
-            };
-            let actual = socket.local_addr().context("asking a socket for its address")?;
-            self.tcp.push(Door { configured, actual, socket });
-        }
-        self.tcp.sort_by_key(|door| settings.listen.iter().position(|wanted| *wanted == door.configured));
-        Ok(taken)
+    /// Where is really listened to, by the key of the configuration that says where.
+    pub(super) fn listens(&self) -> Vec<(&'static str, Vec<SocketAddr>)> {
+        let actual = |doors: &[Door]| -> Vec<SocketAddr> { doors.iter().map(|door| door.actual).collect() };
+        let Doors { tcp, tls, .. } = &self.doors;
+        let mut listens = vec![("listen", self.addresses())];
+        listens.extend(
+            [("tcp", actual(tcp)), ("tls", actual(tls))].into_iter().filter(|(_, all)| !all.is_empty()),
+        );
+        listens
     }
 
-    /// Where UDP or TCP is really listened to.
+    /// Where UDP, or the TCP of the key `listen`, is really listened to.
     pub(super) fn addresses(&self) -> Vec<SocketAddr> {
         let udp = self.udp.iter().map(|listen| listen.actual);
         udp.chain(self.tcp.iter().map(|door| door.actual)).collect()
@@ -172,7 +157,7 @@ impl Handover {
     /// Whether any of it is not as configured, so that the process has to be told.
     pub(super) fn elsewhere(&self) -> bool {
         self.udp.iter().any(|listen| listen.actual != listen.configured)
-            || self.tcp.iter().any(|door| door.actual != door.configured)
+            || self.tcp.iter().chain(self.doors.open()).any(Door::is_elsewhere)
     }
 
     /// All of it as people know it: addresses, those of pages to be opened, and the names of unix sockets.
@@ -183,7 +168,7 @@ impl Handover {
         let scheme = if self.is_tls { "https" } else { "http" };
         let udp = self.udp.iter().map(|listen| listen.actual.to_string());
         let tcp = self.tcp.iter().map(|door| format!("{scheme}://{}/", door.actual));
-        udp.chain(tcp).chain(names).collect()
+        udp.chain(tcp).chain(self.doors.shown()).chain(names).collect()
     }
 
     /// The receive buffer of its UDP sockets where the system granted less than is configured: `(granted,
@@ -213,6 +198,7 @@ impl Handover {
         for Door { socket, .. } in &self.tcp {
             descriptors.push(("tcp".to_owned(), socket.try_clone().context("handing over")?.into()));
         }
+        descriptors.extend(self.doors.descriptors().context("handing over")?);
         Ok(descriptors)
     }
 
@@ -220,19 +206,22 @@ impl Handover {
     pub(super) fn queued(&self) -> bool {
         let datagrams = self.datagrams.iter().map(|(_, socket)| socket.as_fd());
         let udp = self.udp.iter().flat_map(|listen| &listen.sockets).map(UdpSocket::as_fd);
-        let mut fds: Vec<PollFd<'_>> =
-            datagrams.chain(udp).map(|socket| PollFd::new(socket, PollFlags::POLLIN)).collect();
+        let mut fds: Vec<PollFd<'_>> = datagrams
+            .chain(udp)
+            .chain(self.doors.queues())
+            .map(|socket| PollFd::new(socket, PollFlags::POLLIN))
+            .collect();
         poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
     }
 
-    /// Closes the sockets of the network, and counts the datagrams that nobody will read any more.
+    /// Closes the sockets of client programs, and counts the datagrams that nobody will read any more.
     pub(super) fn close_network(&mut self) {
         self.tcp.clear();
-        self.unread += unread(&self.udp);
+        self.unread += self.doors.close() + unread(&self.udp);
         self.udp.clear();
     }
 
-    /// The end: closes all, removes the paths, and counts the UDP datagrams that nobody will read any more.
+    /// The end: closes all, removes the paths, and counts the clients' datagrams that nobody will read any more.
     pub(super) fn close(mut self) -> u64 {
         self.close_network();
         for path in
@@ -249,25 +238,31 @@ fn local(sockets: &[UdpSocket]) -> anyhow::Result<SocketAddr> {
     sockets.first().context("binding no socket")?.local_addr().context("asking a socket for its address")
 }
 
-/// Takes what is queued, but not what comes for ever: at most what the largest buffer can hold.
 fn unread(listens: &[Listen]) -> u64 {
-    const QUEUE_MAX: u64 = 1 << 20;
-    let queued = |socket: &UdpSocket| {
-        let mut count = 0;
-        if socket.set_nonblocking(true).is_ok() {
-            while count < QUEUE_MAX && socket.recv(&mut [0]).is_ok() {
-                count += 1;
-            }
-        }
-        count
-    };
+    let queued = |socket: &UdpSocket| read_away(|| socket.set_nonblocking(true), || socket.recv(&mut [0]));
     listens.iter().flat_map(|listen| &listen.sockets).map(queued).sum()
+}
+
+/// Takes what is queued, and counts it, but not what comes for ever: at most what the largest buffer can hold.
+pub(super) fn read_away(
+    without_waiting: impl Fn() -> io::Result<()>,
+    read: impl Fn() -> io::Result<usize>,
+) -> u64 {
+    const QUEUE_MAX: u64 = 1 << 20;
+    let mut count = 0;
+    if without_waiting().is_ok() {
+        while count < QUEUE_MAX && read().is_ok() {
+            count += 1;
+        }
+    }
+    count
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use common::size::Size;
+    use std::net::TcpListener;
 
     fn settings(listen: &[SocketAddr], readers: usize) -> Settings {
         Settings {

@@ -5,6 +5,7 @@
 
 mod backoff;
 mod child;
+mod doors;
 mod drain;
 mod handover;
 mod holder;

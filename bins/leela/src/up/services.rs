@@ -26,6 +26,8 @@ pub(super) enum Wanted {
     Udp,
     /// A listening TCP socket for each address of the key `listen`.
     Tcp,
+    /// What the keys `tcp`, `tls`, `unix_datagram` and `unix_stream` name.
+    Doors,
 }
 
 /// A process, and what it is handed.
@@ -67,7 +69,7 @@ pub(super) const SERVICES: &[Service] = &[
     Service {
         name: "statsd",
         role: Role::Input,
-        wanted: &[Wanted::Udp],
+        wanted: &[Wanted::Udp, Wanted::Doors],
         about: "StatsD's and DogStatsD's clients",
         needs_account: false,
     },

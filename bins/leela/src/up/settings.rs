@@ -23,6 +23,12 @@ pub(super) struct Settings {
     pub(super) listen: Vec<SocketAddr>,
     pub(super) readers: usize,
     pub(super) receive_buffer: Size,
+    pub(super) tcp: Vec<SocketAddr>,
+    pub(super) tls: Vec<SocketAddr>,
+    pub(super) unix_datagram: Vec<PathBuf>,
+    pub(super) unix_stream: Vec<PathBuf>,
+    /// Octal.
+    pub(super) unix_mode: String,
     /// A certificate to serve https with; empty for http.
     pub(super) tls_certificate: PathBuf,
     /// The account of a process that needs one.
@@ -36,6 +42,11 @@ impl Default for Settings {
             listen: Vec::new(),
             readers,
             receive_buffer,
+            tcp: Vec::new(),
+            tls: Vec::new(),
+            unix_datagram: Vec::new(),
+            unix_stream: Vec::new(),
+            unix_mode: "0666".to_owned(),
             tls_certificate: PathBuf::new(),
             jid: String::new(),
         }
@@ -125,11 +136,15 @@ impl Configs {
     }
 
     /// Makes the process `name` listen elsewhere: what the user wrote, and a drop-in after it.
-    pub(super) fn replace_listen(&self, name: &str, listen: &[SocketAddr]) -> anyhow::Result<()> {
-        self.write(name, listen).with_context(|| format!("writing the free ports of {name}"))
+    pub(super) fn replace_listen(
+        &self,
+        name: &str,
+        listens: &[(&str, Vec<SocketAddr>)],
+    ) -> anyhow::Result<()> {
+        self.write(name, listens).with_context(|| format!("writing the free ports of {name}"))
     }
 
-    fn write(&self, name: &str, listen: &[SocketAddr]) -> io::Result<()> {
+    fn write(&self, name: &str, listens: &[(&str, Vec<SocketAddr>)]) -> io::Result<()> {
         self.forget(name)?;
         let drop_ins = self.drop_ins(name);
         fs::create_dir(&drop_ins)?;
@@ -149,11 +164,13 @@ impl Configs {
                 Err(error) => return Err(error),
             }
         }
-        let listen: Vec<String> = listen.iter().map(|address| format!("{:?}", address.to_string())).collect();
-        fs::write(
-            drop_ins.join(DROP_IN),
-            format!("# Made by leela up: a port was taken.\nlisten = [{}]\n", listen.join(", ")),
-        )
+        let mut text = "# Made by leela up: a port was taken.\n".to_owned();
+        for (key, addresses) in listens {
+            let addresses: Vec<String> =
+                addresses.iter().map(|address| format!("{:?}", address.to_string())).collect();
+            text.push_str(&format!("{key} = [{}]\n", addresses.join(", ")));
+        }
+        fs::write(drop_ins.join(DROP_IN), text)
     }
 
     fn forget(&self, name: &str) -> io::Result<()> {
@@ -231,7 +248,7 @@ mod tests {
         let written = Config { listen: vec![two], readers: 2, ring: "1MiB".into() };
         assert_eq!(read(&configs), written);
         for label in ["first", "again"] {
-            configs.replace_listen("udp", &[free]).unwrap();
+            configs.replace_listen("udp", &[("listen", vec![free])]).unwrap();
             assert_eq!(read(&configs), Config { listen: vec![free], ..written.clone() }, "{label}");
         }
         configs.forget("udp").unwrap();
@@ -248,7 +265,7 @@ mod tests {
         assert_eq!(Exit::of(&error), Exit::Config);
         assert_eq!(configs.arguments("udp")[1], dir.path().join("etc"));
         assert_eq!(read(&configs), Config::default());
-        configs.replace_listen("udp", &["[::1]:5".parse().unwrap()]).unwrap();
+        configs.replace_listen("udp", &[("listen", vec!["[::1]:5".parse().unwrap()])]).unwrap();
         assert_eq!(read(&configs).listen, ["[::1]:5".parse().unwrap()]);
     }
 }
