@@ -1,14 +1,18 @@
 //! Bodies of requests: read within bounds of length, time and memory, and unpacked.
 
+use std::convert::Infallible;
 use std::io::{self, Read};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use axum::body::Body;
 use axum::http::StatusCode;
 use axum::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderValue};
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 use flate2::read::MultiGzDecoder;
-use http_body_util::BodyExt;
+use http_body::{Frame, SizeHint};
+use http_body_util::{BodyExt, Full};
 use ruzstd::decoding::StreamingDecoder;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -26,20 +30,30 @@ const GROWTH_BYTES: usize = 64 * 1024;
 pub(crate) struct Content {
     /// Its bytes, unpacked.
     pub(crate) bytes: Vec<u8>,
-    _share: Share,
+    pub(crate) share: Share,
 }
 
 /// A share of the memory for bodies.
 #[derive(Debug)]
-struct Share {
+pub(crate) struct Share {
     of: Arc<Semaphore>,
     held: Option<OwnedSemaphorePermit>,
     bytes: usize,
+    /// Of a body, unpacked.
+    body: usize,
+    /// Of what was made of it beside.
+    made: usize,
 }
 
 impl Share {
-    fn new(of: Arc<Semaphore>) -> Share {
-        Share { of, held: None, bytes: 0 }
+    pub(crate) fn new(of: Arc<Semaphore>) -> Share {
+        Share { of, held: None, bytes: 0, body: 0, made: 0 }
+    }
+
+    /// `item` bytes more were made of the body, and its answer has `answer` bytes by now.
+    pub(crate) fn more(&mut self, item: usize, answer: usize) -> Result<(), Refusal> {
+        self.made += item;
+        self.grow_to(self.body + self.made + answer)
     }
 
     fn grow_to(&mut self, bytes: usize) -> Result<(), Refusal> {
@@ -59,15 +73,56 @@ impl Share {
     }
 }
 
+/// An answer whose memory is counted as a body's until it is sent.
+#[derive(Debug)]
+pub(crate) struct Held {
+    body: Full<Bytes>,
+    _share: Share,
+}
+
+impl Held {
+    pub(crate) fn new(bytes: Vec<u8>, share: Share) -> Held {
+        Held { body: Full::new(bytes.into()), _share: share }
+    }
+}
+
+impl http_body::Body for Held {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 /// How a body is packed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Packing {
+pub(crate) enum Packing {
     Plain,
     Gzip,
     Zstd,
 }
 
 impl Packing {
+    pub(crate) fn unpack(self, packed: Vec<u8>, max: usize, share: &mut Share) -> Result<Vec<u8>, Refusal> {
+        match self {
+            Packing::Plain => Ok(packed),
+            Packing::Gzip => gunzip(&packed, max, share),
+            Packing::Zstd => unzstd(&packed, max, share),
+        }
+    }
+
     fn of(headers: &HeaderMap) -> Result<Packing, Refusal> {
         let mut codings = headers
             .get_all(CONTENT_ENCODING)
@@ -105,12 +160,9 @@ pub(crate) async fn read(app: &App, headers: &HeaderMap, body: Body) -> Result<C
     })??;
     Tally::add(&app.tally.body_bytes, packed.len() as u64);
     let unpack = move || {
-        let bytes = match packing {
-            Packing::Plain => packed,
-            Packing::Gzip => gunzip(&packed, inflated_max, &mut share)?,
-            Packing::Zstd => unzstd(&packed, inflated_max, &mut share)?,
-        };
-        Ok(Content { bytes, _share: share })
+        let bytes = packing.unpack(packed, inflated_max, &mut share)?;
+        share.body = bytes.len();
+        Ok(Content { bytes, share })
     };
     if packing == Packing::Plain || told.is_some_and(|told| told <= LIGHT_BYTES_MAX) {
         return unpack();

@@ -16,8 +16,8 @@ use std::task::{Context, Poll};
 use axum::body::Body;
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, HOST, HeaderMap, HeaderValue,
-    ORIGIN, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CONNECTION, HOST, HeaderMap,
+    HeaderValue, ORIGIN, TRANSFER_ENCODING, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -193,6 +193,7 @@ pub async fn answer(app: Arc<App>, mut routes: axum::Router, peer: Peer, request
     peer.phase.request();
     let route = route_of(request.method(), request.uri().path());
     let is_v1 = request.uri().path().starts_with("/v1/");
+    let is_chunked = request.headers().contains_key(TRANSFER_ENCODING);
     let reads_v1 = is_v1 && matches!(*request.method(), Method::GET | Method::OPTIONS);
     let reader = if reads_v1 { app.guests.reader(request.headers()) } else { None };
     let phase = peer.phase.clone();
@@ -212,6 +213,11 @@ pub async fn answer(app: Arc<App>, mut routes: axum::Router, peer: Peer, request
         },
     };
     let headers = response.headers_mut();
+    if is_chunked {
+        // Whoever stands before this server may have gone by a Content-Length beside it: what it takes for the rest of the
+        // body must not be the next request here. Source: RFC 9112, 6.3.
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     if let Some(reader) = reader {
         if reader != "*" {
             headers.append(VARY, HeaderValue::from_static("origin"));

@@ -29,6 +29,8 @@ mod status;
 mod storage;
 mod stream;
 pub mod tally;
+#[doc(hidden)]
+pub mod testing;
 mod v1;
 mod v2;
 mod when;

@@ -23,6 +23,7 @@ use common::time::Time;
 use serde_json::{Map, Value};
 
 use crate::app::App;
+use crate::body::{Held, Share};
 use crate::counters::Route;
 use crate::gate::Peer;
 use crate::query::unescaped;
@@ -87,10 +88,31 @@ impl<'a> Target<'a> {
     }
 }
 
+/// What a read asks for: its key and its span; none where it is no read.
+pub(crate) fn asked(uri: &Uri, now: Time) -> Result<Option<(String, Time, Time)>, Refusal> {
+    let params = Params::of(uri, now)?;
+    let Some(Target::Series { asked, key, .. }) = Target::of(uri.path()) else { return Ok(None) };
+    let span = asked.span(&params)?;
+    Ok(Some((unescaped(key)?.into_owned(), span.from, span.to)))
+}
+
+/// The items of a write: how many they are, and the bytes of what is answered of them.
+pub(crate) fn items(
+    body: &[u8],
+    is_data: bool,
+    now: Time,
+    share: &mut Share,
+) -> Result<(usize, usize), Refusal> {
+    let items = write::items(body, "a", is_data, now, share)?;
+    Ok((items.taken.len(), items.results.len()))
+}
+
 /// An answer that is ready: its status, and its fields but for `status` and `debug`.
 struct Ready {
     status: StatusCode,
     fields: Map<String, Value>,
+    /// Of writes: `results`, as JSON with commas between, and the memory that it is counted in until it is sent.
+    results: Option<(Vec<u8>, Share)>,
 }
 
 /// Answers whatever no other route takes.
@@ -147,7 +169,7 @@ async fn route(
         return read::read(app, params, is_data, &name, key.into_owned(), span).await;
     }
     let content = crate::body::read(app, &parts.headers, body).await?;
-    let done = write::write(app, peer, params, is_data, name.into_owned(), content.bytes).await?;
+    let done = write::write(app, peer, params, is_data, name.into_owned(), content).await?;
     Ok(finish(done, params, NO_STORE))
 }
 
@@ -178,18 +200,55 @@ fn error(refusal: &Refusal, params: &Params) -> Response {
     fields.insert("detail".into(), refusal.detail.clone().into());
     fields.extend(refusal.more.clone());
     fields.extend(params.debug(Some(&refusal.detail)));
-    let mut response = finish(Ready { status: refusal.status, fields }, params, "public, max-age=0");
+    let mut response =
+        finish(Ready { status: refusal.status, fields, results: None }, params, "public, max-age=0");
     response.headers_mut().extend(refusal.headers.clone());
     response
 }
 
 fn finish(ready: Ready, params: &Params, cache: &'static str) -> Response {
-    let Ready { status, mut fields } = ready;
+    let Ready { status, mut fields, results } = ready;
     fields.insert("status".into(), status.as_u16().into());
     if status.is_success() {
         fields.extend(params.debug(None));
     }
-    respond(status, params.wrapped(&python(&Value::Object(fields))), params, cache)
+    let Some((results, share)) = results else {
+        return respond(status, params.wrapped(&python(&Value::Object(fields))), params, cache);
+    };
+    // The names stand in order.
+    let (mut json, mut is_first) = (params.before().into_bytes(), true);
+    json.reserve(results.len() + 64);
+    json.push(b'{');
+    let mut results = Some(results);
+    let mut put_results = |json: &mut Vec<u8>, is_first: &mut bool| {
+        if let Some(results) = results.take() {
+            json.extend_from_slice(match std::mem::take(is_first) {
+                true => &b"\"results\": ["[..],
+                false => b", \"results\": [",
+            });
+            json.extend_from_slice(&results);
+            json.push(b']');
+        }
+    };
+    for (name, value) in fields {
+        if name.as_str() > "results" {
+            put_results(&mut json, &mut is_first);
+        }
+        put_field(&mut json, &mut is_first, &name, &value);
+    }
+    put_results(&mut json, &mut is_first);
+    json.push(b'}');
+    json.extend_from_slice(params.behind().as_bytes());
+    respond(status, Body::new(Held::new(json, share)), params, cache)
+}
+
+fn put_field(out: &mut Vec<u8>, is_first: &mut bool, name: &str, value: &Value) {
+    if !std::mem::take(is_first) {
+        out.extend_from_slice(b", ");
+    }
+    crate::json::text(out, name.as_bytes());
+    out.extend_from_slice(b": ");
+    write_python(value, out);
 }
 
 /// A response; with `callback` its status is 200, and the real one stands inside.
@@ -224,13 +283,9 @@ fn write_python(value: &Value, out: &mut Vec<u8>) {
         }
         Value::Object(fields) => {
             out.push(b'{');
-            for (place, (name, value)) in fields.iter().enumerate() {
-                if place > 0 {
-                    out.extend_from_slice(b", ");
-                }
-                crate::json::text(out, name.as_bytes());
-                out.extend_from_slice(b": ");
-                write_python(value, out);
+            let mut is_first = true;
+            for (name, value) in fields {
+                put_field(out, &mut is_first, name, value);
             }
             out.push(b'}');
         }

@@ -3,7 +3,7 @@
 mod fold;
 mod form;
 mod live;
-mod range;
+pub(crate) mod range;
 mod select;
 mod series;
 mod tags;

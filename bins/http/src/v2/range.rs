@@ -35,27 +35,8 @@ pub(super) async fn range(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let now = Time::now();
-    let query = Query::of(&uri);
-    query.only(&["key", "match", "where", "from", "to", "step", "fn", "limit", "format"])?;
-    if query.get("key").is_none() && query.get("match").is_none() {
-        return Err(Refusal::wrong(
-            "parameter",
-            "name series by key=, or by match= with a regular expression",
-        ));
-    }
-    let form = Form::of(&query, &headers)?;
-    let to = moment(&query, "to", now)?.unwrap_or(now);
-    let from = moment(&query, "from", now)?.unwrap_or_else(|| to.plus_ns(-BACK.signed_ns()));
-    if from > to {
-        return Err(Refusal::wrong("time", "from is behind to"));
-    }
-    let fold = fold(&query)?;
-    let limit = limit(&query)?;
-    if limit.is_some() && fold.is_some() {
-        return Err(Refusal::wrong("parameter", "limit counts points as they are stored: leave step out"));
-    }
-    let ask = Range { selection: selection(&query)?, from, to, content: Content::Events, limit };
+    let Asked { form, fold, ask } = asked(&uri, &headers, Time::now())?;
+    let (from, to) = (ask.from, ask.to);
     let asking = app.storage.ask(&Ask::Range(ask)).await?;
     let mut out = Vec::with_capacity(4096);
     match form {
@@ -75,6 +56,38 @@ pub(super) async fn range(
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(form.content_type()));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
+}
+
+/// What a request asks for.
+pub(crate) struct Asked {
+    form: Form,
+    fold: Option<Fold>,
+    pub(crate) ask: Range,
+}
+
+/// Reads the parameters.
+pub(crate) fn asked(uri: &Uri, headers: &HeaderMap, now: Time) -> Result<Asked, Refusal> {
+    let query = Query::of(uri);
+    query.only(&["key", "match", "where", "from", "to", "step", "fn", "limit", "format"])?;
+    if query.get("key").is_none() && query.get("match").is_none() {
+        return Err(Refusal::wrong(
+            "parameter",
+            "name series by key=, or by match= with a regular expression",
+        ));
+    }
+    let form = Form::of(&query, headers)?;
+    let to = moment(&query, "to", now)?.unwrap_or(now);
+    let from = moment(&query, "from", now)?.unwrap_or_else(|| to.plus_ns(-BACK.signed_ns()));
+    if from > to {
+        return Err(Refusal::wrong("time", "from is behind to"));
+    }
+    let fold = fold(&query)?;
+    let limit = limit(&query)?;
+    if limit.is_some() && fold.is_some() {
+        return Err(Refusal::wrong("parameter", "limit counts points as they are stored: leave step out"));
+    }
+    let ask = Range { selection: selection(&query)?, from, to, content: Content::Events, limit };
+    Ok(Asked { form, fold, ask })
 }
 
 fn fold(query: &Query) -> Result<Option<Fold>, Refusal> {
