@@ -9,6 +9,7 @@ mod config;
 mod files;
 mod frame;
 mod http;
+mod lines;
 mod query;
 mod sketch;
 mod statsd;
@@ -21,23 +22,24 @@ mod xmpp;
 pub use ask::ask;
 pub use collectd::{collectd, types_db, users};
 pub use config::config;
-pub use files::{books, ring};
+pub use files::{books, growth, ring};
 pub use frame::{frame, registration, wants};
-pub use http::points;
+pub use http::{items, packed, points, request};
+pub use lines::lines;
 pub use query::{answer, pipeline, proc, statement};
 pub use sketch::sketch;
-pub use statsd::statsd;
-pub use storage::{block, log, sealed};
+pub use statsd::{statsd, stream};
+pub use storage::{block, kept, log, sealed};
 pub use text::{key, legacy, number, span, text};
 pub use timeline::{state, timeline};
 pub use wire::wire;
-pub use xmpp::chat;
+pub use xmpp::{chat, directory};
 
 /// Takes any bytes, and panics where a promise is broken.
 pub type Check = fn(&[u8]);
 
 /// Every check with its name, which is also its fuzz target's and its corpus's.
-pub const ALL: [(&str, Check); 29] = [
+pub const ALL: [(&str, Check); 37] = [
     ("answer", answer),
     ("ask", ask),
     ("block", block),
@@ -45,15 +47,22 @@ pub const ALL: [(&str, Check); 29] = [
     ("chat", chat),
     ("collectd", collectd),
     ("config", config),
+    ("directory", directory),
     ("frame", frame),
+    ("growth", growth),
+    ("items", items),
+    ("kept", kept),
     ("key", key),
     ("legacy", legacy),
+    ("lines", lines),
     ("log", log),
     ("number", number),
+    ("packed", packed),
     ("pipeline", pipeline),
     ("points", points),
     ("proc", proc),
     ("registration", registration),
+    ("request", request),
     ("ring", ring),
     ("sealed", sealed),
     ("sketch", sketch),
@@ -61,6 +70,7 @@ pub const ALL: [(&str, Check); 29] = [
     ("state", state),
     ("statement", statement),
     ("statsd", statsd),
+    ("stream", stream),
     ("text", text),
     ("timeline", timeline),
     ("types_db", types_db),

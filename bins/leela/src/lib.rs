@@ -16,6 +16,8 @@ pub mod series;
 pub mod status;
 pub mod store;
 pub mod tail;
+#[doc(hidden)]
+pub mod testing;
 #[allow(rustdoc::invalid_html_tags, reason = "its help speaks of <process>.toml")]
 pub mod up;
 

@@ -22,6 +22,8 @@ pub mod embedded;
 #[cfg(feature = "faults")]
 pub mod fault;
 pub mod options;
+#[doc(hidden)]
+pub mod small;
 
 mod ahead;
 mod clean;

@@ -25,6 +25,8 @@ mod rate;
 mod subscription;
 
 mod json;
+#[doc(hidden)]
+pub mod testing;
 mod utc;
 
 use anyhow::Context as _;

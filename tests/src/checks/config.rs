@@ -16,6 +16,11 @@ pub fn config(text: &[u8]) {
         loads::<leela_collectd::Config>(path.to_owned());
         loads::<leela_statsd::Config>(path.to_owned());
         loads::<leela_timeline::config::Config>(path.to_owned());
+        loads::<leela_dmproc::config::Config>(path.to_owned());
+        loads::<leela_storage::config::Config>(path.to_owned());
+        loads::<leela_http::Config>(path.to_owned());
+        loads::<leela_host::Config>(path.to_owned());
+        loads::<leela_xmpp::Config>(path.to_owned());
     });
 }
 

@@ -4,11 +4,15 @@ use std::path::Path;
 
 use common::books::{Admission, Books, CARRIED_WORDS, Family, Label, Snapshot};
 use common::counters;
+use common::growth::{self, Growth, GrowthFile};
 use common::wire::{Content, Header};
 use sockets::peer::{CONTENTS, Standing, Wants};
 use sockets::ring::{BYTES_MIN, Ring, RingFile};
 
 use super::scratch;
+
+/// Those in front of what a file of growth has.
+const HEADER_BYTES: usize = 64;
 
 #[derive(Clone, Copy, Debug)]
 enum Reason {
@@ -138,6 +142,49 @@ pub fn ring(bytes: &[u8]) {
             }
             assert_eq!(ring.next_entry(place).map(|entry| entry.next), None);
             assert!(Some(place) != joined || (handed_out, ring.waiting(place)) == (1, 0));
+        }
+    });
+}
+
+/// The timeline's file of growth: any file is read or refused, what is read can be shown, and is written as what is read
+/// again; a process can go on with whatever is there. The first byte says whether the others lie over the beginning of a
+/// good file, over its contents, or are all of it.
+pub fn growth(bytes: &[u8]) {
+    let Some((how, given)) = bytes.split_first() else { return };
+    in_own_directory(|directory| {
+        let path = directory.join(growth::FILE);
+        let write = |growth: &Growth| {
+            let mut file = GrowthFile::open(&path).expect("it can always be begun");
+            file.write(growth);
+        };
+        write(&Growth::default());
+        let mut file = std::fs::read(&path).expect("it was just written");
+        match how % 4 {
+            0 => file = given.to_vec(),
+            how => {
+                let start = if how == 1 { 0 } else { HEADER_BYTES };
+                // Again and again, so that both banks have it.
+                let again = if how == 3 { file.len() } else { given.len() };
+                for (byte, given) in file[start..].iter_mut().zip(given.iter().cycle().take(again)) {
+                    *byte = *given;
+                }
+            }
+        }
+        std::fs::write(&path, &file).expect("a temporary file can be written");
+        let found = Growth::read(&path);
+        if let Ok(found) = &found {
+            assert!(found.names.len() <= growth::NAMES_MAX && found.tags.len() <= growth::TAGS_MAX);
+            assert!(found.a_minute(found.total()) >= 0.0);
+            assert!(found.culprit().is_none_or(|row| found.names.contains(row)));
+            assert!(found.culprit_tag().is_none_or(|row| found.tags.contains(row)));
+        }
+        // Texts that were none are cut once.
+        let mut last = found.unwrap_or_default();
+        for round in 0..3 {
+            write(&last);
+            let again = Growth::read(&path).expect("it was just written");
+            assert!(round == 0 || again == last, "{again:?} was {last:?}");
+            last = again;
         }
     });
 }

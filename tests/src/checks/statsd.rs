@@ -7,6 +7,7 @@ use common::time::Time;
 use leela_statsd::Config;
 use leela_statsd::dialect::{self, Fault};
 use leela_statsd::reader::{Found, Reader, Rules};
+use leela_statsd::streams::cutter::{Cutter, FrameTooLong, Piece};
 
 const NOW: Time = Time::from_secs(1_000_000_000);
 
@@ -80,4 +81,62 @@ fn read(reader: &mut Reader, line: &[u8], rules: &Rules) -> Vec<Result<String, F
         }));
     });
     all
+}
+
+/// Streams: the lines that come out are the same however the stream is chopped, and of one that is too long no more is kept
+/// than its beginning. The first byte says how it is chopped and, where it is odd, that it has frames.
+pub fn stream(bytes: &[u8]) {
+    let Some((how, stream)) = bytes.split_first() else { return };
+    let cutter = || match how % 2 {
+        0 => Cutter::of_lines(LINE_MAX),
+        _ => Cutter::of_frames(LINE_MAX, FRAME_MAX),
+    };
+    let whole = cut(cutter(), stream, usize::MAX);
+    assert_eq!(cut(cutter(), stream, 1 + usize::from(how >> 1)), whole);
+    assert_eq!(cut(cutter(), stream, 1), whole);
+    let lines: usize = whole.lines.iter().map(|(_, line)| line.len()).sum();
+    assert!(lines <= stream.len(), "more came out than went in");
+}
+
+const LINE_MAX: usize = 24;
+const FRAME_MAX: usize = 96;
+
+#[derive(PartialEq, Debug, Default)]
+struct Cut {
+    /// Each line, and whether it was too long.
+    lines: Vec<(bool, Vec<u8>)>,
+    /// The stream ended in a line or in a frame.
+    unfinished: Option<Vec<u8>>,
+    too_long: Option<FrameTooLong>,
+}
+
+fn cut(mut cutter: Cutter, stream: &[u8], size: usize) -> Cut {
+    let mut cut = Cut::default();
+    let mut lines = Vec::new();
+    let mut each = |piece: Piece<'_>| match piece {
+        Piece::Lines(text) => {
+            lines.extend(dialect::lines(text).map(|line| match line.get(..LINE_MAX) {
+                // One that came whole is measured by who reads it.
+                Some(begun) if line.len() > LINE_MAX => (true, begun.to_vec()),
+                _ => (false, line.to_vec()),
+            }));
+        }
+        // How much of it had come is a matter of the pieces.
+        Piece::TooLong(begun) => {
+            assert!(begun.len() > LINE_MAX);
+            lines.push((true, begun[..LINE_MAX].to_vec()));
+        }
+    };
+    for piece in stream.chunks(size.min(stream.len().max(1))) {
+        if let Err(too_long) = cutter.push(piece, &mut each) {
+            cut.too_long = Some(too_long);
+            break;
+        }
+        assert!(cutter.unfinished().is_none_or(|begun| begun.len() <= LINE_MAX + 1));
+    }
+    if cut.too_long.is_none() {
+        cut.unfinished = cutter.end(&mut each).map(<[u8]>::to_vec);
+    }
+    cut.lines = lines;
+    cut
 }

@@ -9,6 +9,7 @@ use leela_storage::block;
 use leela_storage::files::Disk;
 use leela_storage::log::{Log, Mark, Position};
 use leela_storage::sealed::{Block, Sealed, SealedWriter};
+use leela_storage::store::small;
 
 use super::scratch;
 
@@ -240,4 +241,30 @@ pub fn sealed(bytes: &[u8]) {
         fs::write(&path, &made[..cut.min(made.len())]).expect("there is room");
         readable(&path);
     }
+}
+
+/// State files, whose checksum is right, and rows of the index. Even first byte: a state file is read and written as the
+/// same, or refused; odd: so is a row, whose names are read again from the rows that are made of them.
+pub fn kept(bytes: &[u8]) {
+    let Some((how, given)) = bytes.split_first() else { return };
+    if how % 2 == 0 {
+        let mut file = [b"LeelaSta\x01\0\0\0\0\0\0\0", given].concat();
+        let crc = crc32fast::hash(given);
+        file[12..16].copy_from_slice(&crc.to_le_bytes());
+        if let Some(again) = small::state_again(&file) {
+            // A number may be written in more bytes than it needs, and more may follow.
+            assert!(again.len() <= file.len());
+            assert_eq!(small::state_again(&again), Some(again));
+        }
+        return;
+    }
+    let row = [&crc32fast::hash(given).to_le_bytes()[..], given].concat();
+    let Some(mut names) = small::names_of(&row) else { return };
+    names.sort();
+    names.dedup();
+    let again: Vec<Vec<u8>> = small::rows_of(&names)
+        .iter()
+        .flat_map(|row| small::names_of(row).expect("it was just made"))
+        .collect();
+    assert_eq!(again, names);
 }

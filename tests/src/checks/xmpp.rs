@@ -1,6 +1,9 @@
-//! What users say to leela-xmpp.
+//! What users say to leela-xmpp, and what it keeps of it.
 
 use leela_xmpp::statement::{Statement, parse};
+use leela_xmpp::testing;
+
+use super::in_file;
 
 /// Any text is a statement or is refused at a spot inside it; what is kept of a `SELECT` says the same again.
 pub fn chat(body: &[u8]) {
@@ -14,4 +17,20 @@ pub fn chat(body: &[u8]) {
         }
         Ok(_) => {}
     }
+}
+
+/// Values of the directory, as Redis has them from whoever wrote there, and its file: what is read is written so that it is
+/// read as the same.
+pub fn directory(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    if let Some((field, written)) = testing::entry(&text) {
+        assert_eq!(testing::entry(&written), Some((field, written)));
+    }
+    if let Some(written) = testing::prefs(&text) {
+        assert_eq!(testing::prefs(&written), Some(written));
+    }
+    in_file(bytes, |path| {
+        let Some(written) = testing::directory(path.to_owned()).expect("there is room") else { return };
+        assert_eq!(testing::directory(path.to_owned()).expect("there is room"), Some(written));
+    });
 }

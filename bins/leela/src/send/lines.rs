@@ -92,7 +92,7 @@ impl Lines {
 }
 
 /// Reads a line: messages, or the older form.
-fn read(line: &[u8], now: Time, mut each: impl FnMut(Result<Message<'_>, Refused<'_>>)) {
+pub(crate) fn read(line: &[u8], now: Time, mut each: impl FnMut(Result<Message<'_>, Refused<'_>>)) {
     if !begins(line) {
         return text::lines(line, now, |metric| each(metric.map(Message::Metric)));
     }
@@ -120,7 +120,7 @@ fn begins(line: &[u8]) -> bool {
 }
 
 /// Where in `line` the piece `text` of it begins.
-fn offset_in(line: &[u8], text: &[u8]) -> usize {
+pub(crate) fn offset_in(line: &[u8], text: &[u8]) -> usize {
     text.as_ptr().addr().saturating_sub(line.as_ptr().addr())
 }
 

@@ -1,7 +1,7 @@
 //! `leela send`: metrics to the timeline's databus.
 
 mod databus;
-mod lines;
+pub(crate) mod lines;
 
 use std::io::{self, Read};
 

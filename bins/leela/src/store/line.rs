@@ -28,7 +28,7 @@ pub(super) enum Lines {
 
 /// A record that was read.
 #[derive(Clone, PartialEq, Debug)]
-pub(super) enum Record {
+pub(crate) enum Record {
     Event { key: String, time: Time, value: f64 },
     Note { key: String, time: Time, json: Vec<u8> },
     State { key: String, time: Time, window_ns: u64, kind: u8, bytes: Vec<u8> },
@@ -108,7 +108,8 @@ struct Object<'a> {
     value: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "given")]
     note: Option<&'a RawValue>,
-    window: Option<f64>,
+    #[serde(borrow, default, deserialize_with = "given")]
+    window: Option<&'a RawValue>,
     kind: Option<u8>,
     state: Option<String>,
 }
@@ -119,7 +120,7 @@ fn given<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'
 }
 
 /// Reads the records of a line; a text line may hold several. The error says what is wrong, and at which byte.
-pub(super) fn read(line: &[u8], now: Time, mut each: impl FnMut(Record)) -> Result<(), (usize, String)> {
+pub(crate) fn read(line: &[u8], now: Time, mut each: impl FnMut(Record)) -> Result<(), (usize, String)> {
     let trimmed = line.trim_ascii();
     if trimmed.is_empty() {
         return Ok(());
@@ -195,7 +196,11 @@ fn object(line: &[u8], now: Time) -> Result<Record, String> {
             if bytes.len() > State::BYTES_MAX {
                 return Err("a state has at most 24 KiB".to_owned());
             }
-            Ok(Record::State { key, time, window_ns: (window * 1e9).round() as u64, kind, bytes })
+            let window_ns = match number::time(window.get().as_bytes()) {
+                Some((read, length)) if length == window.get().len() && read.ns() >= 0 => read.ns() as u64,
+                _ => return Err("the window is no number of seconds".to_owned()),
+            };
+            Ok(Record::State { key, time, window_ns, kind, bytes })
         }
         _ => Err("a record has a `value`, a `note`, or `window`, `kind` and `state`".to_owned()),
     }
@@ -222,6 +227,24 @@ fn bytes_of(text: &str) -> Option<Vec<u8>> {
             Some((high? << 4 | low?) as u8)
         })
         .collect()
+}
+
+/// A record as JSON.
+pub(crate) fn written(record: &Record) -> Vec<u8> {
+    let mut out = Vec::new();
+    match record {
+        Record::Event { key, time, value } => {
+            event(&mut out, Lines::Json, &Event { key: key.as_bytes(), time: *time, value: *value });
+        }
+        Record::Note { key, time, json } => {
+            note(&mut out, Lines::Json, &Note { key: key.as_bytes(), time: *time, json });
+        }
+        Record::State { key, time, window_ns, kind, bytes } => {
+            let (key, time, window_ns, kind) = (key.as_bytes(), *time, *window_ns, *kind);
+            state(&mut out, &State { key, time, window_ns, kind, bytes });
+        }
+    }
+    out
 }
 
 #[cfg(test)]

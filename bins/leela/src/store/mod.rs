@@ -4,7 +4,7 @@ pub(crate) mod client;
 mod delete;
 mod export;
 mod import;
-mod line;
+pub(crate) mod line;
 mod progress;
 mod snapshot;
 mod stats;

@@ -22,7 +22,7 @@
 mod backend;
 mod enter;
 mod look;
-mod row;
+pub(super) mod row;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -120,7 +120,8 @@ impl State {
         bytes
     }
 
-    fn parse(bytes: &[u8]) -> Option<State> {
+    /// Reads it.
+    pub(super) fn parse(bytes: &[u8]) -> Option<State> {
         let (fixed, mut rest) = bytes.split_first_chunk::<FIXED_BYTES>()?;
         let word = |at: usize| u64::from_le_bytes(fixed[at..at + 8].try_into().expect("8 bytes"));
         let half = |at: usize| u32::from_le_bytes(fixed[at..at + 4].try_into().expect("4 bytes"));

@@ -46,8 +46,13 @@ impl Prefs {
             match edit {
                 Edit::Number(field) if self.number(field).is_some() => {}
                 Edit::Number(field) => {
-                    let number = self.numbers.last_key_value().map_or(0, |(&number, _)| number) + 1;
-                    self.numbers.insert(number, field.clone());
+                    let last = self.numbers.last_key_value().map_or(0, |(&number, _)| number);
+                    // Whoever wrote the last there is left those before it.
+                    let next = last.checked_add(1);
+                    let free = || (1..=u32::MAX).find(|number| !self.numbers.contains_key(number));
+                    if let Some(number) = next.or_else(free) {
+                        self.numbers.insert(number, field.clone());
+                    }
                 }
                 Edit::Forget(field) => {
                     self.numbers.retain(|_, of| of != field);
@@ -90,6 +95,8 @@ mod tests {
         assert_eq!((enter(&mut prefs, "d"), prefs.number("c"), prefs.number("b")), (4, Some(3), None));
         ["a", "c", "d"].iter().for_each(|field| forget(&mut prefs, field));
         assert_eq!(enter(&mut prefs, "e"), 1);
+        prefs.numbers.insert(u32::MAX, "f".to_owned());
+        assert_eq!(enter(&mut prefs, "g"), 2);
     }
 
     #[test]

@@ -18,7 +18,7 @@ const HEAD_BYTES: usize = 6;
 
 /// A row that cannot be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Malformed;
+pub(in crate::store) struct Malformed;
 
 /// How many names a row says it has.
 pub(super) fn count(row: &[u8]) -> u64 {
@@ -27,7 +27,7 @@ pub(super) fn count(row: &[u8]) -> u64 {
 
 /// Walks over the names of a row.
 #[derive(Debug)]
-pub(super) struct Names<'a> {
+pub(in crate::store) struct Names<'a> {
     rest: &'a [u8],
     left: u16,
     name: Vec<u8>,
@@ -35,7 +35,7 @@ pub(super) struct Names<'a> {
 
 impl<'a> Names<'a> {
     /// Begins to walk, when the checksum holds.
-    pub(super) fn of(row: &'a [u8]) -> Result<Names<'a>, Malformed> {
+    pub(in crate::store) fn of(row: &'a [u8]) -> Result<Names<'a>, Malformed> {
         let (crc, body) = row.split_first_chunk::<4>().ok_or(Malformed)?;
         let (count, rest) = body.split_first_chunk::<2>().ok_or(Malformed)?;
         if crc32fast::hash(body).to_le_bytes() != *crc {
@@ -63,7 +63,7 @@ impl<'a> Names<'a> {
     }
 
     /// All names.
-    pub(super) fn collect(mut self) -> Result<Vec<Vec<u8>>, Malformed> {
+    pub(in crate::store) fn collect(mut self) -> Result<Vec<Vec<u8>>, Malformed> {
         let mut names = Vec::with_capacity(usize::from(self.left));
         while let Some(name) = self.next_name()? {
             names.push(name.to_vec());
@@ -73,7 +73,7 @@ impl<'a> Names<'a> {
 }
 
 /// Parts names, in order, into rows.
-pub(super) fn rows<N: AsRef<[u8]>>(names: &[N]) -> Vec<(&[u8], Vec<u8>)> {
+pub(in crate::store) fn rows<N: AsRef<[u8]>>(names: &[N]) -> Vec<(&[u8], Vec<u8>)> {
     let mut rows: Vec<(&[u8], Vec<u8>)> = Vec::new();
     // Even parts: a row that is one name too long leaves two that may grow.
     let parts = names.len().div_ceil(NAMES_MAX).max(1);
