@@ -18,7 +18,8 @@
 //! └───────┴──────────────────────┴──────────────────┘ └───────┴───────┴───────┴────────┴───────┴───────┴────────┘
 //! ```
 //! Blocks are those of `blocks.rs`, bins are numbered as `bins.rs` says. An empty state has form 0, unit 1 and zeros.
-//! A state of a million values over six decades takes less than 2 KiB, of mixed weights less than 4.
+//! A state of a million values over six decades takes less than 2 KiB, with mixed rates at most 4: 88 blocks of 44 bits a
+//! number, which is 17,592 readings in one bin, 10 million in all. The most that a series can take, 18 billion, are 5.5 KiB.
 
 use std::borrow::Cow;
 

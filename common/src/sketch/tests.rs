@@ -334,6 +334,43 @@ fn every_quantile_of_a_million_is_within_one_percent_merged_or_not() {
 }
 
 #[test]
+fn six_decades_fit_four_kib_whatever_the_rates() {
+    const VALUES: usize = 1_000_000;
+    let rates = [1.0, 0.1, 0.3, 0.7, 1.0 / 7.0].map(|rate| Weight::of_rate(rate).unwrap());
+    let (least, greatest) = (1e-3_f64, 1e3_f64);
+    for (name, values, weights, bytes_max) in [
+        ("rates that share no unit", VALUES, &rates[..], 4096),
+        ("a rate", VALUES, &rates[2..3], 4096),
+        ("no rate", VALUES, &rates[..1], 2048),
+        ("as many readings as a bin of 4 KiB holds", VALUES, &[weight(10_000_000_000)], 4096),
+        ("all the readings that a window takes", VALUES, &[weight(18_446_744_073_709)], 5632),
+    ] {
+        let mut seed = 7;
+        let mut samples = Samples::new();
+        for number in 0..values {
+            let value = match number {
+                0 => least,
+                1 => greatest,
+                _ => least * (greatest / least).powf(drawn(&mut seed)),
+            };
+            let mut billionths = weights[(drawn(&mut seed) * weights.len() as f64) as usize].billionths();
+            // Where there is but one large one, they are not all its multiples.
+            billionths -= u64::from(weights.len() == 1 && billionths >= 10_000_000_000) * (number as u64 % 3);
+            samples.add(value, weight(billionths)).unwrap();
+        }
+        let mut bytes = Vec::new();
+        samples.encode(&mut bytes);
+        println!("{name}: {} bytes", bytes.len());
+        assert!(bytes.len() <= bytes_max, "{name}: {} bytes", bytes.len());
+        assert_eq!(Samples::decode(&bytes).as_ref(), Ok(&samples));
+    }
+}
+
+fn weight(billionths: u64) -> Weight {
+    Weight::of_billionths(billionths).unwrap()
+}
+
+#[test]
 fn a_thousand_members_are_exact_and_more_are_within_three_percent() {
     // How many members, and of how many seeds.
     let steps = [(1_000_u64, 100), (2_000, 100), (5_000, 100), (10_000, 100), (40_000, 100), (1_000_000, 2)];
