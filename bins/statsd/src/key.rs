@@ -95,15 +95,29 @@ impl Keys {
         let plain = is_plain(name) && !name.is_empty() && name.len() <= KEY_BYTES_MAX;
         if plain && style.is_bare(sections) && (!style.influx || !has(name, b',')) {
             let Some(tags) = sections.tags else { return Ok(Some(name)) };
-            // A `;` in front of them, and no byte more.
-            if name.len() + 1 + tags.len() <= KEY_BYTES_MAX && self.plain.read(tags, is_scope) {
-                self.key.clear();
-                self.key.extend_from_slice(name);
-                self.plain.write(tags, &mut self.key);
+            if self.write_plain(name, tags) {
                 return Ok(Some(&self.key));
             }
         }
         self.make_tagged(line, name, sections, style, touched)
+    }
+
+    /// The key of a plain name with tags, where they are plain too and nothing is to be done to them.
+    #[inline]
+    pub fn plain(&mut self, name: &[u8], tags: &[u8]) -> Option<&[u8]> {
+        self.write_plain(name, tags).then_some(&self.key)
+    }
+
+    #[inline]
+    fn write_plain(&mut self, name: &[u8], tags: &[u8]) -> bool {
+        // A `;` in front of the tags, and no byte more.
+        let is_plain = name.len() + 1 + tags.len() <= KEY_BYTES_MAX && self.plain.read(tags, is_scope);
+        if is_plain {
+            self.key.clear();
+            self.key.extend_from_slice(name);
+            self.plain.write(tags, &mut self.key);
+        }
+        is_plain
     }
 
     fn make_tagged(

@@ -67,6 +67,31 @@ impl Reader {
         if let Some(metric) = plain(line, now, rules) {
             return each(Ok(Found::Metric(metric)));
         }
+        if let Some(metric) = self.plain_tagged(line, now, rules) {
+            return each(Ok(Found::Metric(metric)));
+        }
+        self.any(line, now, rules, each);
+    }
+
+    /// The one metric of a line that is plain but for its tags, as [`plain`] gives it.
+    #[inline]
+    pub fn plain_tagged(&mut self, line: &[u8], now: Time, rules: &Rules) -> Option<Metric<'_>> {
+        let bar = memchr::memchr(b'|', line)?;
+        let kind_end = bar + if line.get(bar + 1) == Some(&b'm') { 3 } else { 2 };
+        let (front, tags) = (line.get(..kind_end)?, line.get(kind_end..)?.strip_prefix(b"|#")?);
+        let Metric { key: name, kind, value, .. } = plain(front, now, rules)?;
+        let key = self.keys.plain(name, tags)?;
+        Some(Metric::new(key, now, kind, value))
+    }
+
+    /// As [`Reader::read`], for all lines: those that are plain take longer here.
+    pub fn any(
+        &mut self,
+        line: &[u8],
+        now: Time,
+        rules: &Rules,
+        mut each: impl FnMut(Result<Found<'_>, Fault>),
+    ) {
         let read = match dialect::parse(line) {
             Ok(Line::Empty) => Ok(()),
             Ok(Line::Metric(metric)) => self.metric(line, &metric, now, rules, &mut each),
