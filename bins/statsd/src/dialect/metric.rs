@@ -10,7 +10,7 @@ use super::section::{self, Sections};
 /// What a line's values are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Type {
-    /// `c`: increments.
+    /// `c`, and `m`, a meter's: increments.
     Count,
     /// `g`: a gauge.
     Gauge,
@@ -54,6 +54,8 @@ impl<'a> Metric<'a> {
             [b'c', ..] => (Type::Count, 1),
             [b'g', ..] => (Type::Gauge, 1),
             [b'm', b's', ..] => (Type::Timer, 2),
+            // How often something happened: what a count says, and a rate is made of.
+            [b'm', ..] => (Type::Count, 1),
             [b'h', ..] => (Type::Histogram, 1),
             [b'd', ..] => (Type::Distribution, 1),
             [b's', ..] => (Type::Set, 1),

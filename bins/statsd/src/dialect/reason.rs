@@ -46,7 +46,7 @@ reasons! {
     /// There is no `:` in front of the first `|`.
     NoValue = "no_value", "a line is name:value|type, as in web.hits:1|c";
     /// There is no type behind the values, or an unknown one.
-    Type = "type", "behind the value stand a | and one of c (count), g (gauge), ms, h, d (samples), s (set)";
+    Type = "type", "behind the value stand a | and one of c, m (count), g (gauge), ms, h, d (samples), s (set)";
     /// The name or a tag is empty, has a control character, is not UTF-8, or the key has over 1,024 bytes.
     BadKey = "bad_key",
         "a name and its tags are UTF-8 without control characters, none of them empty, 1,024 bytes in all";

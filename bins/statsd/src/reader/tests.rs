@@ -73,6 +73,7 @@ fn every_type_and_every_value() {
             ("a:18446744073709551615|c", "count a 18446744073709551615"),
             ("a:9223372036854775808|c", "count a 9223372036854775808"),
             ("a:1e300|c", "count a 1e300"),
+            ("a:3|m", "count a 3"),
             ("a:3|g", "gauge a 3"),
             ("a:0.5|g", "gauge a 0.5"),
             ("a:+5|g", "adjust a 5"),
@@ -103,6 +104,7 @@ fn every_type_and_every_value() {
             ("a:nan:1:inf|d", "!not_finite 2; sample a 1; !not_finite 8"),
             ("a:x:y|c", "!value 2; !value 4"),
             ("a:1:2:3|s", "member a 1:2:3"),
+            ("a:1:2|m|@0.5|#x:y", "count a;x=y 1 @2; count a;x=y 2 @2"),
         ],
     );
 }
@@ -225,7 +227,8 @@ fn what_is_wrong_is_named_with_its_spot() {
             ("a:1|x", "!type 4"),
             ("a:1|C", "!type 4"),
             ("a:1|k", "!type 4"),
-            ("a:1|m", "!type 4"),
+            ("a:1|m ", "!type 4"),
+            ("a:1|M", "!type 4"),
             ("a:1|counter", "!type 4"),
             ("a:1|mfoo", "!type 4"),
             ("a:1|c ", "!type 4"),
@@ -497,7 +500,7 @@ fn nearly() -> impl Strategy<Value = String> {
 proptest! {
     /// A rule that matches nothing keeps lines off the short way.
     #[test]
-    fn the_short_way_leads_to_the_same(line in "[a-cö:|;=,.\\- 0-9]{0,40}(:|::)[0-9.]{0,4}\\|(c|g|ms|h|d|s|x)") {
+    fn the_short_way_leads_to_the_same(line in "[a-cö:|;=,.\\- 0-9]{0,40}(:|::)[0-9.]{0,4}\\|(c|g|ms|h|d|s|m|x)") {
         let (short, long) = (rules(""), rules("[[rules]]\nname = '$x'\ndrop = true"));
         prop_assert_eq!(read(line.as_bytes(), &short), read(line.as_bytes(), &long));
     }
