@@ -78,7 +78,7 @@ pub fn main<C: Process>(run: impl FnOnce(C, Places) -> anyhow::Result<()>) -> Ex
         Err(error) if exit::is_broken_pipe(&error) && prints::<C>(&matches) => Exit::Ok.into(),
         Err(error) => {
             // A drop-in that is to be written stands on lines of its own.
-            format!("{error:#}").lines().for_each(|line| error!("{line}"));
+            format!("{error:#}").lines().for_each(|line| error!(target: log::LAST_WORDS, "{line}"));
             Exit::of(&error).into()
         }
     }

@@ -45,7 +45,8 @@ pub enum InheritError {
     /// The .socket unit and the configuration disagree.
     #[error(
         "{handed} sockets were handed over for {address}, the configuration wants {wanted}. Write this to \
-         /etc/systemd/system/leela-{process}.socket.d/listen.conf, then systemctl daemon-reload:\n{drop_in}"
+         /etc/systemd/system/leela-{process}.socket.d/listen.conf, then systemctl daemon-reload and systemctl restart \
+         leela-{process}.socket:\n{drop_in}"
     )]
     Mismatch {
         /// The process, without `leela-`.

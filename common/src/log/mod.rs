@@ -23,6 +23,10 @@ use line::Line;
 /// The variable with the level: `debug`, or `warn,leela_udp=debug`. Without it `info`.
 pub const VARIABLE: &str = "LEELA_LOG";
 
+/// The target of what a process says last. The journal looks in /proc for the unit of who sends it a datagram, and one
+/// that has ended is not there any more: `journalctl -u` would not show why. Of a stream it knows the unit from the first.
+pub(crate) const LAST_WORDS: &str = "leela::last_words";
+
 /// Starts logging for the program `name` (`leela-udp`). Once a process, before anything is logged.
 pub fn start(name: &'static str) -> anyhow::Result<()> {
     let wanted = env::var(VARIABLE).unwrap_or_default();
@@ -59,9 +63,9 @@ struct Output {
 impl<S: Subscriber> Layer<S> for Output {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let mut line = Line::new(event);
-        let Some(journal) = &self.journal else {
-            self.print(&line);
-            return;
+        let journal = match &self.journal {
+            Some(journal) if event.metadata().target() != LAST_WORDS => journal,
+            _ => return self.print(&line),
         };
         let lost = self.lost.swap(0, Relaxed);
         if lost > 0 {
