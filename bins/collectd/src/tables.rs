@@ -1,11 +1,11 @@
 //! What packets are read with: types.db and the AuthFile, opened at the start, and what is wrong with them said.
 
-use std::env;
 use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use common::config::credential;
 use common::exit::{Exit, OrExit};
 use common::time::Time;
 
@@ -100,15 +100,6 @@ fn readable<T>(read: io::Result<T>, path: &Path) -> anyhow::Result<T> {
         _ => Exit::Config,
     };
     read.with_context(|| format!("reading {}", path.display())).exit(exit)
-}
-
-/// A relative path is a credential where systemd gives any.
-fn credential(path: &Path) -> PathBuf {
-    match env::var_os("CREDENTIALS_DIRECTORY") {
-        // Joining an absolute path replaces the directory.
-        Some(dir) if !path.as_os_str().is_empty() => Path::new(&dir).join(path),
-        _ => path.to_owned(),
-    }
 }
 
 fn tell_users<E: Display>(what: &str, auth: &AuthFile, path: &Path, bad: &[BadLine<E>]) {

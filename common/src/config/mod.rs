@@ -25,7 +25,7 @@ use toml::{Table, Value};
 use crate::exit::{Exit, OrExit};
 use file::{File, KeyPath};
 
-pub use secret::Secret;
+pub use secret::{Secret, credential};
 pub use shown::{defaults, entries, manual, shown};
 
 /// Where configuration lies when the command line does not say.

@@ -1,4 +1,4 @@
-//! Secrets: never printed, read from files.
+//! Secrets: never printed, read from files, which may be credentials of systemd's.
 
 use std::env;
 use std::ffi::OsStr;
@@ -20,12 +20,11 @@ impl Secret {
         Secret(text.into())
     }
 
-    /// The text of a `*_file` without its trailing newline. A relative path means a credential where systemd
-    /// gives any (`$CREDENTIALS_DIRECTORY`), else a file in the working directory.
+    /// The text of a `*_file`, which may be a [`credential`], without its trailing newline.
     ///
     /// Errors name no part of the text; the caller adds the key and the path.
     pub fn from_file(path: &Path) -> io::Result<Secret> {
-        let mut text = fs::read_to_string(locate(path, env::var_os("CREDENTIALS_DIRECTORY").as_deref()))?;
+        let mut text = fs::read_to_string(credential(path))?;
         text.truncate(text.trim_end_matches(['\r', '\n']).len());
         Ok(Secret(text))
     }
@@ -41,9 +40,18 @@ impl Secret {
     }
 }
 
+/// Where a file lies that may be a credential: a relative path means one where systemd gives any
+/// (`$CREDENTIALS_DIRECTORY`), else a file in the working directory. An empty path stays empty.
+pub fn credential(path: &Path) -> PathBuf {
+    locate(path, env::var_os("CREDENTIALS_DIRECTORY").as_deref())
+}
+
 fn locate(path: &Path, credentials: Option<&OsStr>) -> PathBuf {
-    // Joining an absolute path replaces the directory.
-    credentials.map_or_else(|| path.to_owned(), |dir| Path::new(dir).join(path))
+    match credentials {
+        // Joining an absolute path replaces the directory.
+        Some(dir) if !path.as_os_str().is_empty() => Path::new(dir).join(path),
+        _ => path.to_owned(),
+    }
 }
 
 impl fmt::Debug for Secret {
@@ -85,6 +93,7 @@ mod tests {
         for (path, credentials, want) in [
             ("token", Some("/run/credentials/x"), "/run/credentials/x/token"),
             ("token", None, "token"),
+            ("", Some("/run/credentials/x"), ""),
             ("/etc/token", Some("/run/credentials/x"), "/etc/token"),
         ] {
             assert_eq!(locate(Path::new(path), credentials.map(OsStr::new)), Path::new(want), "{path}");

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
+use common::config::credential;
 use common::exit::{Exit, OrExit};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring;
@@ -24,7 +25,7 @@ pub fn acceptor(config: &Config) -> anyhow::Result<Option<TlsAcceptor>> {
 
 fn build(config: &Config) -> anyhow::Result<TlsAcceptor> {
     let chain = certificates("tls_certificate", &config.tls_certificate)?;
-    let key = PrivateKeyDer::from_pem_file(&config.tls_key)
+    let key = PrivateKeyDer::from_pem_file(credential(&config.tls_key))
         .with_context(|| format!("tls_key: reading {}", config.tls_key.display()))?;
     let provider = Arc::new(ring::default_provider());
     let builder = ServerConfig::builder_with_provider(provider.clone())
@@ -51,7 +52,7 @@ fn build(config: &Config) -> anyhow::Result<TlsAcceptor> {
 }
 
 fn certificates(key: &str, path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
-    let certificates: Vec<_> = CertificateDer::pem_file_iter(path)
+    let certificates: Vec<_> = CertificateDer::pem_file_iter(credential(path))
         .and_then(Iterator::collect)
         .with_context(|| format!("{key}: reading {}", path.display()))?;
     anyhow::ensure!(!certificates.is_empty(), "{key}: there is no certificate in {}", path.display());

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
+use common::config::credential;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -21,7 +22,7 @@ pub fn server(config: &Config) -> anyhow::Result<Option<Arc<ServerConfig>>> {
         return Ok(None);
     }
     let chain = certificates("tls_certificate", &config.tls_certificate)?;
-    let key = PrivateKeyDer::from_pem_file(&config.tls_key)
+    let key = PrivateKeyDer::from_pem_file(credential(&config.tls_key))
         .with_context(|| format!("tls_key: reading {}", config.tls_key.display()))?;
     let provider = Arc::new(ring::default_provider());
     let builder = ServerConfig::builder_with_provider(provider.clone())
@@ -45,7 +46,7 @@ pub fn server(config: &Config) -> anyhow::Result<Option<Arc<ServerConfig>>> {
 }
 
 fn certificates(key: &str, path: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
-    let certificates: Vec<_> = CertificateDer::pem_file_iter(path)
+    let certificates: Vec<_> = CertificateDer::pem_file_iter(credential(path))
         .and_then(Iterator::collect)
         .with_context(|| format!("{key}: reading {}", path.display()))?;
     anyhow::ensure!(!certificates.is_empty(), "{key}: there is no certificate in {}", path.display());
