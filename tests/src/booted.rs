@@ -18,6 +18,7 @@ use common::runtime_dir::RuntimeDir;
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
+use sockets::peer::Peer;
 use tempfile::TempDir;
 
 use crate::binary::{binary, target_folder, workspace};
@@ -105,14 +106,19 @@ impl Booted {
         PathBuf::from(format!("/proc/{}/root", self.leader))
     }
 
-    /// The runtime directory inside, as it is reached from outside: for books and rings, which are read.
-    pub fn run_dir(&self) -> RuntimeDir {
-        RuntimeDir::at(&self.root().join("run/leela")).expect("the path is short")
+    /// One reading of a process's books. Whether it runs is not to be read outside: processes have other ids there.
+    pub fn books(&self, process: &str) -> Snapshot {
+        Snapshot::read(&self.run_dir().join("books").join(process)).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// One reading of a process's books.
-    pub fn books(&self, process: &str) -> Snapshot {
-        Snapshot::read(&self.run_dir().books(process)).unwrap_or_else(|error| panic!("{error}"))
+    /// The peers of a process's ring with what waits for each, by its books.
+    pub fn peers(&self, process: &str) -> Vec<(Peer, u64)> {
+        crate::sandbox::peers(&self.run_dir(), process)
+    }
+
+    // Not a `RuntimeDir`, which would resolve it: to the one of this host.
+    fn run_dir(&self) -> PathBuf {
+        self.root().join("run/leela")
     }
 
     /// Installs programs, units and configurations, as `make install` does: the programs of `processes` and `leela`, of
@@ -192,11 +198,6 @@ impl Booted {
             self.peers("timeline").iter().any(|(peer, _)| peer.path == path)
         });
         recorder
-    }
-
-    /// The peers of a process's ring with what waits for each, by its books.
-    pub fn peers(&self, process: &str) -> Vec<(sockets::peer::Peer, u64)> {
-        crate::sandbox::peers(&self.run_dir(), process)
     }
 
     /// The end of the journal.

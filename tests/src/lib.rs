@@ -12,6 +12,7 @@
 //! - [`Web`]: a client of HTTP, and [`schema`]: whether an answer is what the API's description says.
 //! - [`Load`] and [`Databus`]: numbered metrics at a stated rate, as text or in the binary form.
 //! - [`Booted`]: a real systemd in a container, with the real units.
+//! - [`Traffic`]: everything that comes in at once there, and the account of what came out.
 //! - [`wait_until`]: the one way to wait: on a condition, with a deadline.
 
 pub mod checks;
@@ -41,6 +42,7 @@ mod service;
 mod slixmpp;
 mod statsd_client;
 mod store;
+mod traffic;
 mod wait;
 mod web;
 
@@ -63,5 +65,6 @@ pub use sandbox::Sandbox;
 pub use service::service;
 pub use slixmpp::Slixmpp;
 pub use store::{Answered, Store};
+pub use traffic::{Account, Rates, SERVICES, Traffic};
 pub use wait::{DEADLINE, alone, wait_for, wait_until};
 pub use web::{Reply, Web};

@@ -164,7 +164,7 @@ impl Databus {
 }
 
 impl Running {
-    fn start(
+    pub(crate) fn start(
         rate: u64,
         records: u64,
         packed: u64,

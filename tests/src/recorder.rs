@@ -53,6 +53,8 @@ pub struct Tally {
     pub twice: u64,
     /// Different values of events of a load.
     pub numbered: u64,
+    /// The sum of these values.
+    pub numbered_sum: f64,
     /// Events and notes that are no part of a load.
     pub kept: Vec<Kept>,
     /// The keys of states that came, with what they hold.
@@ -93,7 +95,10 @@ impl Tally {
                     self.events += 1;
                     self.sum += event.value;
                     match event.key.starts_with(PREFIX) {
-                        true if self.seen.insert(event.value) => self.numbered += 1,
+                        true if self.seen.insert(event.value) => {
+                            self.numbered += 1;
+                            self.numbered_sum += event.value;
+                        }
                         true => self.twice += 1,
                         false => self.keep(event.key, event.value, event.time, b""),
                     }

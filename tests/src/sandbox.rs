@@ -285,7 +285,7 @@ impl Sandbox {
 
     /// The peers of a process's ring with what waits for each, by its books.
     pub fn peers(&self, process: &str) -> Vec<(Peer, u64)> {
-        peers(self.run(), process)
+        peers(self.run().path(), process)
     }
 
     /// The peer of the timeline whose socket in `peers/` has this name, with what waits for it.
@@ -345,10 +345,10 @@ impl Sandbox {
 }
 
 /// The peers of a process's ring with what waits for each, by its books.
-pub(crate) fn peers(run: &RuntimeDir, process: &str) -> Vec<(Peer, u64)> {
-    let Ok(Some(ring)) = RingFile::read(&run.ring(process)) else { return Vec::new() };
+pub(crate) fn peers(run: &Path, process: &str) -> Vec<(Peer, u64)> {
+    let Ok(Some(ring)) = RingFile::read(&run.join("rings").join(process)) else { return Vec::new() };
     // They are renamed into place, so there is no moment without them once they are there.
-    let books = Snapshot::read(&run.books(process)).unwrap_or_else(|error| panic!("{error}"));
+    let books = Snapshot::read(&run.join("books").join(process)).unwrap_or_else(|error| panic!("{error}"));
     let numbers = RingFile::numbers(&books.carried);
     ring.peers.into_iter().map(|peer| (peer.waiting(&numbers), peer)).map(|(n, peer)| (peer, n)).collect()
 }
