@@ -7,6 +7,7 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
+use mapped::Ahead;
 use nix::errno::Errno;
 
 use crate::books::BooksError;
@@ -59,7 +60,7 @@ impl Exit {
     }
 
     /// The status an error asks for: the outermost one given by [`OrExit::exit`], else 75 where another instance
-    /// keeps the books, else what the system's error in its chain means (no permission 77, other input and
+    /// keeps the books, 78 where a later release wrote what is to be read, else what the system's error in its chain means (no permission 77, other input and
     /// output 74), else 70.
     pub fn of(error: &anyhow::Error) -> Exit {
         if let Some(exiting) = error.chain().find_map(|cause| cause.downcast_ref::<Exiting>()) {
@@ -70,6 +71,10 @@ impl Exit {
         };
         if error.chain().any(busy) {
             return Exit::TempFail;
+        }
+        // What a later release wrote waits for it.
+        if error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).any(Ahead::is_why) {
+            return Exit::Config;
         }
         match system_error(error) {
             Some(io::ErrorKind::PermissionDenied) => Exit::NoPerm,
@@ -136,6 +141,8 @@ impl StdError for Exiting {
 
 #[cfg(test)]
 mod tests {
+    use mapped::Versions;
+
     use super::*;
     use anyhow::Context;
 
@@ -156,6 +163,11 @@ mod tests {
                 "books that another keeps",
                 anyhow::Error::new(BooksError::Busy { path: "/run/leela/books/udp".into(), pid: 7 }),
                 Exit::TempFail,
+            ),
+            (
+                "a later release wrote it",
+                anyhow::Error::new(Versions::new(1, 1, 1).known(9).unwrap_err()).context("reading /x"),
+                Exit::Config,
             ),
             ("given wins over system", denied().exit(Exit::Config).unwrap_err(), Exit::Config),
         ] {

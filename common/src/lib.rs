@@ -23,3 +23,5 @@ pub mod time;
 pub mod utc;
 pub mod value;
 pub mod wire;
+
+pub use mapped::{Ahead, Versions};

@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
-use mapped::{Mapping, stream};
+use mapped::{Mapping, Versions, stream};
 use thiserror::Error;
 
 pub use file::RingFile;
@@ -39,7 +39,7 @@ pub const CARRIED_WORDS: usize = 16;
 pub const DURABLE_MAX: usize = 8;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"LeelaRng");
-const VERSION: u64 = 1;
+const VERSIONS: Versions = Versions::new(1, 1, 1);
 const HEADER_WORDS: usize = 8;
 const WORDS: usize = HEADER_WORDS + PEERS_MAX * PLACE_WORDS;
 const ENTRY_BYTES: u64 = 16;
@@ -148,7 +148,7 @@ impl Ring {
         }
         let mapping = Mapping::open(path, WORDS, body as usize).map_err(io)?;
         let fresh = mapping.words()[0].load(Relaxed) != MAGIC;
-        for (word, value) in mapping.words().iter().zip([MAGIC, VERSION, body, source]) {
+        for (word, value) in mapping.words().iter().zip([MAGIC, VERSIONS.written().into(), body, source]) {
             word.store(value, Release);
         }
         // In a new file there is nothing behind the head: it begins at the front of the next lap.

@@ -17,8 +17,8 @@
 //! missing one is seen, `first` is the [`Position`] of the first entry. The head's checksum is over all of the
 //! head but itself; an entry's over its position, its first eight bytes and its payload, so that an old entry, or
 //! one in a datagram's payload, is never taken for one of this place. Checksums are CRC-32 (IEEE). Damage is passed
-//! over to the next place where mark and checksum hold. Other kinds are skipped. Readers take version
-//! [`VERSION`] and the one before it; the first version has none.
+//! over to the next place where mark and checksum hold. Other kinds are skipped. Readers take every
+//! version of [`VERSIONS`]; a log of a later release is not opened.
 //!
 //! Each opening begins a new segment, well behind all positions that were ever handed out: after a power cut those
 //! of what was lost are not used again for something else, and nothing is ever written behind a torn end.
@@ -40,7 +40,7 @@ use crate::files::{File, SharedFiles};
 use segment::{HEAD_BYTES, Head, Kind, Place};
 
 pub use replay::{Damage, Entry, Replay, Report};
-pub use segment::VERSION;
+pub use segment::VERSIONS;
 
 /// The longest datagram that can be logged, in bytes.
 pub const DATAGRAM_BYTES_MAX: usize = 1 << 16;
@@ -134,7 +134,7 @@ struct Syncs {
 
 impl Log {
     /// Opens the log in `directory`, which is made if need be. What is before `acknowledged` is not replayed, and
-    /// no position before it is handed out. Of the segments only names and lengths are read; nothing is written
+    /// no position before it is handed out. Of the segments only names, lengths and heads are read; nothing is written
     /// before the first commit. The replay may go on while the log is written.
     pub fn open(
         files: SharedFiles,
@@ -150,6 +150,11 @@ impl Log {
             let path = directory.join(name);
             let file = files.open(&path).map_err(LogError::doing("opening", &path))?;
             let bytes = file.len().map_err(LogError::doing("measuring", &path))?;
+            let mut head = [0; HEAD_BYTES];
+            if file.read_exact_at(0, &mut head).is_ok() {
+                // A damaged one is passed over by the replay; a later release's is not to be taken for that.
+                Head::known(&head).map_err(LogError::doing("reading", &path))?;
+            }
             let mut place = Place { path, first, bytes, taken: 0 };
             place.taken = place.end();
             end = end.max(place.end());

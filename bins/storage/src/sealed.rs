@@ -51,7 +51,7 @@
 //! with blocks of a hundred points they would take a quarter of the file.
 //!
 //! In memory an open file is its index, some 30 bytes for a hundred blocks; a look-up reads one page, which lies
-//! beside the blocks. Readers take version [`VERSION`] and the one before it; the first version has none.
+//! beside the blocks. Readers take every version of [`VERSIONS`].
 
 mod index;
 mod page;
@@ -66,14 +66,15 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use common::Versions;
 use common::wire::Content;
 use thiserror::Error;
 
 pub use reader::{Entries, Sealed};
 pub use writer::SealedWriter;
 
-/// The version that is written.
-pub const VERSION: u32 = 1;
+/// The versions that there are.
+pub const VERSIONS: Versions = Versions::new(1, 1, 1);
 
 /// Bytes of a block's checksum.
 const SUM_BYTES: usize = 4;
@@ -261,7 +262,7 @@ fn block_sum(key: &[u8], block: &Block, bytes: &[u8]) -> u32 {
 fn head() -> [u8; HEAD_BYTES] {
     let mut head = [0; HEAD_BYTES];
     head[..8].copy_from_slice(HEAD_MAGIC);
-    head[8..12].copy_from_slice(&VERSION.to_le_bytes());
+    head[8..12].copy_from_slice(&VERSIONS.written().to_le_bytes());
     let sum = crc32fast::hash(&head[..12]);
     head[12..].copy_from_slice(&sum.to_le_bytes());
     head
@@ -271,7 +272,7 @@ fn head() -> [u8; HEAD_BYTES] {
 fn footer(index: u64) -> [u8; FOOTER_BYTES] {
     let mut footer = [0; FOOTER_BYTES];
     footer[..8].copy_from_slice(&index.to_le_bytes());
-    footer[8..12].copy_from_slice(&VERSION.to_le_bytes());
+    footer[8..12].copy_from_slice(&VERSIONS.written().to_le_bytes());
     footer[12..20].copy_from_slice(FOOTER_MAGIC);
     let sum = crc32fast::hash(&footer[..20]);
     footer[20..].copy_from_slice(&sum.to_le_bytes());

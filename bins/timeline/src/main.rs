@@ -2,12 +2,14 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use common::books::Books;
 use common::exit::Exit;
 use common::process::{self, Process};
 use hop::{Output, Turns, without_sockets};
 use leela_timeline::config::Config;
 use leela_timeline::service::{Ends, OUTPUT, Service};
+use leela_timeline::snapshot;
 use leela_timeline::timeline::Timeline;
 use sockets::inherited::Inherited;
 
@@ -23,12 +25,13 @@ fn main() -> ExitCode {
         let multicast = inherited.databus(&run.timeline_multicast()).map_err(without_sockets)?;
         inherited.finish().map_err(without_sockets)?;
         let mut turns = Turns::new(process::stop_signal()?)?;
+        let state = places.state_dir.file("timeline.state");
+        snapshot::check(&state).with_context(|| format!("taking up {}", state.display()))?;
         let books = Books::open(&run.books(name), name, SOURCES)?;
         let output = Output::open(run, name, config.ring, &books, turns.registry(), OUTPUT)?;
         let host = nix::unistd::gethostname()?;
         let rules = config.rules(&host.to_string_lossy()).map_err(|wrong| Exit::Config.error(wrong))?;
         let timeline = Timeline::new(rules);
-        let state = places.state_dir.file("timeline.state");
         let ends = Ends { databus, multicast, directory: run.path().to_owned(), state };
         let drain_timeout = config.drain_timeout.duration();
         let service = Service::open(timeline, ends, books, output, turns.registry(), drain_timeout)?;

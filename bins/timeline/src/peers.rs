@@ -1,6 +1,6 @@
 //! What a registration asks for.
 
-use common::wire::{Content, VERSION};
+use common::wire::{Content, VERSIONS};
 use sockets::peer::Wants;
 
 /// The words behind a registration's path: contents (`events`, `states`, `notes`), `text`, `durable`, and the wire version
@@ -11,7 +11,9 @@ pub fn wants(words: &str) -> Option<Wants> {
         match word {
             "text" => wants.text = true,
             "durable" => wants.durable = true,
-            _ if word.strip_prefix('v').is_some_and(|version| version.parse() == Ok(VERSION)) => {}
+            _ if word
+                .strip_prefix('v')
+                .is_some_and(|version| version.parse().is_ok_and(|version| VERSIONS.reads(version))) => {}
             _ => wants.contents |= 1 << content(word)? as u8,
         }
     }
@@ -42,7 +44,8 @@ mod tests {
             ("events states notes", Some(Wants { contents: 1 << 2 | 1 << 3 | 1 << 4, ..events })),
             ("runs", None),
             ("metrics", None),
-            ("v2", None),
+            ("v0", None),
+            ("v9", None),
             ("everything", None),
         ] {
             assert_eq!(wants(words), want, "{words:?}");

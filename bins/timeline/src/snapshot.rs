@@ -48,6 +48,7 @@ use common::metric::{Kind, State as Published};
 use common::sketch::{Amount, Members, Samples, StateError};
 use common::time::Time;
 use common::value::Value;
+use common::{Ahead, Versions};
 use sockets::planted;
 use thiserror::Error;
 
@@ -63,8 +64,9 @@ use crate::timeline::Timeline;
 use crate::windows::Other;
 
 const MAGIC: &[u8; 8] = b"LEELA TL";
-const VERSION: u32 = 2;
-const VERSION_BEFORE: u32 = 1;
+const VERSIONS: Versions = Versions::new(1, 2, 2);
+/// From this version on there are windows, and counts, samples and members in them.
+const WITH_WINDOWS: u32 = 2;
 const HEADER_BYTES: usize = 32;
 const RECORD_BYTES: usize = 40;
 
@@ -90,8 +92,8 @@ pub enum SnapshotError {
     /// It does not begin as a saved state.
     #[error("is no saved state of the timeline")]
     Magic,
-    /// Another version wrote it.
-    #[error("is of version {0}, which is not known")]
+    /// Older than all that are read.
+    #[error("is of version {0}, which is not read any more")]
     Version(u32),
     /// It is damaged, or ends too soon.
     #[error("is damaged")]
@@ -99,6 +101,29 @@ pub enum SnapshotError {
     /// Whole, and yet no record.
     #[error("has a record that is none")]
     Record,
+}
+
+impl SnapshotError {
+    /// True when a later release saved it.
+    pub fn is_ahead(&self) -> bool {
+        matches!(self, SnapshotError::Io(error) if Ahead::is_why(error))
+    }
+}
+
+/// Fails when a later release saved the state under `path`: a timeline that began without it would lose it.
+pub fn check(path: &Path) -> io::Result<()> {
+    let mut header = [0; HEADER_BYTES];
+    match File::open(path).and_then(|mut file| file.read_exact(&mut header)) {
+        Err(error) if [io::ErrorKind::NotFound, io::ErrorKind::UnexpectedEof].contains(&error.kind()) => {
+            return Ok(());
+        }
+        other => other?,
+    }
+    let (said, sum) = header.split_at(HEADER_BYTES - 4);
+    if said[..8] == *MAGIC && crc32fast::hash(said).to_le_bytes() == *sum {
+        VERSIONS.known(u32::from_le_bytes(said[8..12].try_into().expect("4 bytes")))?;
+    }
+    Ok(())
 }
 
 /// What became of a saved state at a start.
@@ -113,7 +138,7 @@ pub enum TakenUp {
     Refused {
         /// Why.
         error: SnapshotError,
-        /// Where the file was moved; None when it could not be.
+        /// Where the file was moved; None when it could not be, or is of a later release.
         aside: Option<PathBuf>,
     },
 }
@@ -167,6 +192,8 @@ pub fn take_up(timeline: &mut Timeline, path: &Path, now: Time, mono: Duration) 
             *timeline = restored;
             TakenUp::Restored(report)
         }
+        // It waits for that release.
+        Err(error @ SnapshotError::Io(_)) if error.is_ahead() => TakenUp::Refused { error, aside: None },
         Err(error) => {
             let aside = beside(path, "damaged");
             let aside = fs::rename(path, &aside).is_ok().then_some(aside);
@@ -201,7 +228,7 @@ pub(crate) fn write(timeline: &Timeline, to: &mut impl Write, now: Time, mono: D
     let records = series + u64::from(windows.is_some());
     let mut header = Vec::with_capacity(HEADER_BYTES);
     header.extend_from_slice(MAGIC);
-    header.extend_from_slice(&VERSION.to_le_bytes());
+    header.extend_from_slice(&VERSIONS.written().to_le_bytes());
     header.extend_from_slice(&now.ns().to_le_bytes());
     header.extend_from_slice(&records.to_le_bytes());
     header.extend_from_slice(&crc32fast::hash(&header).to_le_bytes());
@@ -321,13 +348,13 @@ pub(crate) fn read(
         return Err(SnapshotError::Magic);
     }
     let version = u32::from_le_bytes(fields.array()?);
-    if version != VERSION && version != VERSION_BEFORE {
-        return Err(SnapshotError::Version(version));
-    }
     let saved = Time::from_ns(i64::from_le_bytes(fields.array()?));
     let expected = u64::from_le_bytes(fields.array()?);
     if u32::from_le_bytes(fields.array()?) != crc32fast::hash(&header[..HEADER_BYTES - 4]) {
         return Err(SnapshotError::Checksum);
+    }
+    if !VERSIONS.known(version)? {
+        return Err(SnapshotError::Version(version));
     }
 
     let downtime = Duration::from_nanos(u64::try_from(now.since_ns(saved)).unwrap_or(0));
@@ -350,7 +377,7 @@ pub(crate) fn read(
         while !fields.0.is_empty() {
             let record = Record::decode(&mut fields)?;
             match record.kind {
-                WINDOWS if version == VERSION && records == 0 => record.resume(timeline)?,
+                WINDOWS if version >= WITH_WINDOWS && records == 0 => record.resume(timeline)?,
                 _ => record.restore(timeline, &clock, &mut report)?,
             }
             records += 1;

@@ -1,7 +1,7 @@
 //! Files that are memory: what a process writes here its successor finds, also after kill -9.
 //!
 //! [`Mapping`] is a file mapped into memory by its one writer; [`banks`] commits many words of it at once.
-//! Everybody else reads the file with plain reads ([`banks::read_file`]).
+//! Everybody else reads the file with plain reads ([`banks::read_file`]). [`Versions`] says which versions of a form are read.
 //!
 //! **Invariant:** the only `unsafe` of shared memory is in `mapping.rs` and `stream.rs`; that of [`discipline`] is a
 //! system call.
@@ -10,5 +10,7 @@ pub mod banks;
 pub mod discipline;
 mod mapping;
 pub mod stream;
+mod versions;
 
 pub use mapping::Mapping;
+pub use versions::{Ahead, Versions};

@@ -26,7 +26,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::{Relaxed, Release};
 
-use mapped::{Mapping, banks};
+use mapped::{Mapping, Versions, banks};
 use thiserror::Error;
 
 pub use counters::{Family, Label, Slots};
@@ -41,7 +41,7 @@ use crate::wire::Header;
 pub const CARRIED_WORDS: usize = 16;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"LeelaBks");
-const VERSION: u64 = 1;
+const VERSIONS: Versions = Versions::new(1, 1, 1);
 const HEADER_WORDS: usize = 64;
 const NAME_BYTES: usize = 64;
 
@@ -268,7 +268,7 @@ impl<C: Slots + Default> Books<C> {
         let words = self.mapping.words();
         let header = [
             (at::MAGIC, MAGIC),
-            (at::VERSION, VERSION),
+            (at::VERSION, u64::from(VERSIONS.written())),
             (at::PID, u64::from(std::process::id())),
             (at::START, start),
             (at::SINCE, Time::now().ns() as u64),

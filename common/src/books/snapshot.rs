@@ -9,7 +9,7 @@ use mapped::banks;
 
 use super::{
     BooksError, CARRIED_WORDS, HEADER_WORDS, Layout, MAGIC, NAME_BYTES, RefusalText, SourceRow, Sources,
-    VERSION, at, refusals,
+    VERSIONS, at, refusals,
 };
 use crate::time::Time;
 
@@ -86,7 +86,7 @@ impl Snapshot {
         if word(at::MAGIC) != MAGIC {
             return Err(form("it does not begin like books"));
         }
-        if word(at::VERSION) != VERSION {
+        if !VERSIONS.known(u32::try_from(word(at::VERSION)).unwrap_or(u32::MAX)).map_err(io)? {
             return Err(form("it is of another version"));
         }
         let layout = Layout { slots: word(at::SLOTS) as usize, rows: word(at::ROWS) as usize };

@@ -162,6 +162,19 @@ fn damaged_books_are_begun_anew() {
 }
 
 #[test]
+fn books_of_a_later_release_stay_as_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("udp");
+    Books::<First>::open(&path, "udp", 0).unwrap().close([0; CARRIED_WORDS]);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[at::VERSION * 8] = 9;
+    fs::write(&path, &bytes).unwrap();
+    let Err(BooksError::Io { source, .. }) = Books::<First>::open(&path, "udp", 0) else { panic!() };
+    assert!(mapped::Ahead::is_why(&source), "{source}");
+    assert_eq!(fs::read(&path).unwrap(), bytes);
+}
+
+#[test]
 fn only_the_last_refusals_are_kept() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("udp");

@@ -16,6 +16,7 @@ pub mod members;
 pub mod quantile;
 pub mod samples;
 
+use mapped::Versions;
 use thiserror::Error;
 
 pub use amount::Amount;
@@ -31,7 +32,10 @@ pub const SAMPLES: u8 = 2;
 pub const MEMBERS: u8 = 3;
 
 /// The first byte of every state.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = VERSIONS.written() as u8;
+
+/// The versions that there are.
+pub const VERSIONS: Versions = Versions::new(1, 1, 1);
 
 /// Why the bytes of a state are none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
@@ -122,7 +126,7 @@ impl<'a> Fields<'a> {
     /// What stands behind the version.
     fn of(bytes: &'a [u8]) -> Result<Fields<'a>, StateError> {
         match bytes.split_first() {
-            Some((&VERSION, rest)) => Ok(Fields(rest)),
+            Some((&version, rest)) if VERSIONS.reads(u32::from(version)) => Ok(Fields(rest)),
             Some((&version, _)) => Err(StateError::Version(version)),
             None => Err(StateError::Length),
         }

@@ -47,7 +47,7 @@
 //! that a receiver sees by subtraction what it did not get. Contents 1 to 4 travel from process to process
 //! ([`Content::TRAVELLING`]); 5 to 7 are answers of a query socket ([`crate::ask`]), from source 0. A tag
 //! that a reader does not know costs its record alone, so that kinds join without another version: 6 to 8 did. Readers
-//! take version [`VERSION`] and the one before it; the first version has none.
+//! take every version of [`VERSIONS`].
 
 mod batch;
 mod found;
@@ -57,13 +57,17 @@ pub use batch::{Batch, Full};
 pub use found::{Extent, Run, Word};
 pub use records::{Events, Metrics, Notes, RecordError, Runs, Series, States, Words};
 
+use mapped::Versions;
 use thiserror::Error;
 
 /// The largest datagram: 64 KiB ones fit only four deep into a default send buffer.
 pub const DATAGRAM_BYTES_MAX: usize = 32 * 1024;
 
+/// The versions that there are.
+pub const VERSIONS: Versions = Versions::new(1, 1, 1);
+
 /// The version that is written.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = VERSIONS.written() as u8;
 
 /// Bytes before the first record.
 pub const HEADER_BYTES: usize = 24;
@@ -158,8 +162,8 @@ pub enum HeaderError {
     /// Another sender's form.
     #[error("the datagram is not in Leela's binary form")]
     Magic,
-    /// Neither this version nor the one before.
-    #[error("the datagram has version {0}; this process reads version {VERSION}")]
+    /// Not one that is read.
+    #[error("the datagram has version {0}, which this process does not read")]
     Version(u8),
     /// A content that this version does not know.
     #[error("the datagram has content {0}, which this process does not know")]
@@ -174,7 +178,7 @@ impl Header {
         if head[..2] != MAGIC {
             return Err(HeaderError::Magic);
         }
-        if head[2] != VERSION {
+        if !VERSIONS.reads(u32::from(head[2])) {
             return Err(HeaderError::Version(head[2]));
         }
         let content = Content::from_code(head[3]).ok_or(HeaderError::Content(head[3]))?;

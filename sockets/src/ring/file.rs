@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use super::{BYTES_MIN, CARRIED_WORDS, HEADER_WORDS, MAGIC, VERSION, WORDS, numbers_of};
+use super::{BYTES_MIN, CARRIED_WORDS, HEADER_WORDS, MAGIC, VERSIONS, WORDS, numbers_of};
 use crate::peer::{CONTENTS, PLACE_WORDS, Peer, Standing};
 
 /// A ring's file, without its datagrams.
@@ -20,7 +20,7 @@ pub struct RingFile {
 }
 
 impl RingFile {
-    /// Reads the file at `path`; `None` when there is none, or when it is no ring.
+    /// Reads the file at `path`; `None` when there is none, or when it is no ring. One of a later release is an error.
     pub fn read(path: &Path) -> io::Result<Option<RingFile>> {
         let file = match File::open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -34,7 +34,10 @@ impl RingFile {
         let words: Vec<u64> = bytes.as_chunks::<8>().0.iter().map(|word| u64::from_ne_bytes(*word)).collect();
         let whole = |bytes: u64| bytes.checked_add(WORDS as u64 * 8);
         let length = file.metadata()?.len();
-        if words[0] != MAGIC || words[1] != VERSION || whole(words[2]) != Some(length) {
+        if words[0] != MAGIC || !VERSIONS.known(u32::try_from(words[1]).unwrap_or(u32::MAX))? {
+            return Ok(None);
+        }
+        if whole(words[2]) != Some(length) {
             return Ok(None);
         }
         if words[2] < BYTES_MIN || !words[2].is_multiple_of(8) {

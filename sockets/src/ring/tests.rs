@@ -176,7 +176,7 @@ fn a_damaged_ring_costs_what_waited_in_it() {
     for (label, word, value, waits) in [
         ("nothing", first_entry + 1, 2, 10),
         ("no ring", 0, 0, 0),
-        ("another version", 1, 9, 0),
+        ("a version that is not read any more", 1, 0, 0),
         ("no length", 2, 0, 0),
         ("a length that is not the file's", 2, BYTES_MIN * 2, 0),
         ("a length past all files", 2, u64::MAX, 0),
@@ -294,4 +294,17 @@ fn those_that_keep_up_get_every_byte_beside_one_that_is_far_behind() {
     let mut ring = Ring::open(&path, 4 * FAR_BYTES, 1, &carried).unwrap();
     let want: Vec<_> = (next - waits as u32..next).map(datagram).collect();
     assert!(drain(&mut ring, stopped) == want, "{waits} waited");
+}
+
+#[test]
+fn a_ring_of_a_later_release_stays_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("r");
+    drop(Ring::open(&path, BYTES_MIN, 1, &[0; 16]).unwrap());
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[8] = 9;
+    fs::write(&path, &bytes).unwrap();
+    let Err(RingError::Io { source, .. }) = Ring::open(&path, BYTES_MIN, 1, &[0; 16]) else { panic!() };
+    assert!(mapped::Ahead::is_why(&source), "{source}");
+    assert_eq!(fs::read(&path).unwrap(), bytes);
 }

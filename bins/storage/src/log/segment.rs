@@ -1,11 +1,14 @@
 //! The bytes of a segment: its head and its entries.
 
+use std::io;
 use std::path::PathBuf;
+
+use common::Versions;
 
 use super::Position;
 
-/// The version that is written.
-pub const VERSION: u32 = 1;
+/// The versions that there are.
+pub const VERSIONS: Versions = Versions::new(1, 1, 1);
 
 /// Bytes of a segment's head.
 pub(super) const HEAD_BYTES: usize = 48;
@@ -67,7 +70,7 @@ impl Head {
     pub(super) fn to_bytes(self) -> [u8; HEAD_BYTES] {
         let mut bytes = [0; HEAD_BYTES];
         bytes[..8].copy_from_slice(MAGIC);
-        bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        bytes[8..12].copy_from_slice(&VERSIONS.written().to_le_bytes());
         bytes[16..32].copy_from_slice(&self.boot);
         bytes[32..40].copy_from_slice(&self.sequence.to_le_bytes());
         bytes[40..].copy_from_slice(&self.first.to_le_bytes());
@@ -85,15 +88,19 @@ impl Head {
 
     /// Reads it; `None` when it is damaged, or of a version that is not read.
     pub(super) fn read(segment: &[u8]) -> Option<Head> {
-        let bytes: &[u8; HEAD_BYTES] = segment.first_chunk()?;
+        Head::known(segment).ok().flatten()
+    }
+
+    /// As [`Head::read`]; fails where a later release wrote it.
+    pub(super) fn known(segment: &[u8]) -> io::Result<Option<Head>> {
+        let Some(bytes) = segment.first_chunk::<HEAD_BYTES>() else { return Ok(None) };
         let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes"));
         let (version, sum) = (word(8) as u32, (word(8) >> 32) as u32);
-        let is_sound = bytes[..8] == *MAGIC && version == VERSION && sum == Head::sum(bytes);
-        is_sound.then(|| Head {
-            boot: bytes[16..32].try_into().expect("16 bytes"),
-            sequence: word(32),
-            first: word(40),
-        })
+        if bytes[..8] != *MAGIC || sum != Head::sum(bytes) || !VERSIONS.known(version)? {
+            return Ok(None);
+        }
+        let boot = bytes[16..32].try_into().expect("16 bytes");
+        Ok(Some(Head { boot, sequence: word(32), first: word(40) }))
     }
 }
 

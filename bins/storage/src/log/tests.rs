@@ -61,6 +61,22 @@ fn what_is_committed_comes_back_in_order_and_staged_is_not_committed() {
 }
 
 #[test]
+fn the_log_of_a_later_release_is_not_opened() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut log, _) = open(directory.path(), Position(0));
+    log.append(b"kept").unwrap();
+    drop(log);
+    let path = directory.path().join(&Disk.list(directory.path()).unwrap()[0]);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[8] = 9;
+    let sum = crc32fast::hash(&[&bytes[..12], &bytes[16..HEAD_BYTES]].concat());
+    bytes[12..16].copy_from_slice(&sum.to_le_bytes());
+    fs::write(&path, &bytes).unwrap();
+    let error = Log::open(Disk::shared(), directory.path(), Position(0)).unwrap_err();
+    assert!(common::Ahead::is_why(&error.source), "{error}");
+}
+
+#[test]
 fn each_opening_goes_on_behind_all_positions_and_the_replay_goes_over_all_segments() {
     let directory = tempfile::tempdir().unwrap();
     let mut last = Position(5 << 36);

@@ -7,7 +7,7 @@ use super::index::{Index, Span};
 use super::page::{self, Page, Walk};
 use super::scan::{self, Pages};
 use super::writer::doing;
-use super::{Damage, FOOTER_BYTES, FOOTER_MAGIC, HEAD_BYTES, HEAD_MAGIC, Part, Placed, SUM_BYTES, VERSION};
+use super::{Damage, FOOTER_BYTES, FOOTER_MAGIC, HEAD_BYTES, HEAD_MAGIC, Part, Placed, SUM_BYTES, VERSIONS};
 use super::{SealedError, Summary, block_sum, parity};
 use crate::files::{File, SharedFiles};
 
@@ -41,7 +41,7 @@ fn mark<T>(bytes: &[u8], magic: bool, version_at: usize, what: T) -> Mark<T> {
         return Mark::Damaged;
     }
     let version = said[version_at..version_at + 4].try_into().expect("4 bytes");
-    if u32::from_le_bytes(version) == VERSION { Mark::Sound(what) } else { Mark::Foreign }
+    if VERSIONS.reads(u32::from_le_bytes(version)) { Mark::Sound(what) } else { Mark::Foreign }
 }
 
 impl Sealed {

@@ -16,13 +16,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use common::Versions;
+
 use super::tombstone::Tombstone;
 use super::{Damage, StoreError};
 use crate::files::SharedFiles;
 use crate::log::Position;
 
 const MAGIC: [u8; 8] = *b"LeelaSta";
-const VERSION: u32 = 1;
+const VERSIONS: Versions = Versions::new(1, 1, 1);
 const HEAD_BYTES: usize = 16;
 const FIXED_BYTES: usize = HEAD_BYTES + 16 + 8 + 8 + 4;
 const NAMES: [&str; 2] = ["state", "state.copy"];
@@ -61,6 +63,7 @@ impl State {
     /// Reads the later one of the copies.
     pub(super) fn load(files: &SharedFiles, directory: &Path) -> Result<Found, StoreError> {
         let mut found = Found { state: None, damage: Vec::new() };
+        let mut ahead = None;
         for name in NAMES {
             let path = directory.join(name);
             let bytes = match read(files, &path) {
@@ -68,7 +71,9 @@ impl State {
                 Err(err) if err.kind() == io::ErrorKind::NotFound => continue,
                 Err(source) => return Err(StoreError::io("reading", &path, source)),
             };
-            match State::parse(&bytes) {
+            // Its version is not under its checksum: where the other copy is read, this one is damaged.
+            let known = State::known(&bytes);
+            match known.unwrap_or_else(|error| ahead.replace((path, error)).and(None)) {
                 Some(state) if found.state.as_ref().is_none_or(|other| other.number < state.number) => {
                     found.state = Some(state);
                 }
@@ -81,7 +86,10 @@ impl State {
                 }),
             }
         }
-        Ok(found)
+        match ahead {
+            Some((path, source)) if found.state.is_none() => Err(StoreError::io("reading", &path, source)),
+            _ => Ok(found),
+        }
     }
 
     /// Makes it durable, one copy after the other.
@@ -108,7 +116,7 @@ impl State {
         let State { store, number, acknowledged, tombstones } = self;
         let mut bytes = Vec::new();
         bytes.extend_from_slice(&MAGIC);
-        bytes.extend_from_slice(&VERSION.to_le_bytes());
+        bytes.extend_from_slice(&VERSIONS.written().to_le_bytes());
         bytes.extend_from_slice(&[0; 4]);
         bytes.extend_from_slice(store);
         bytes.extend_from_slice(&number.to_le_bytes());
@@ -120,12 +128,26 @@ impl State {
         bytes
     }
 
+    /// As [`State::parse`]; fails where a later release wrote it.
+    fn known(bytes: &[u8]) -> io::Result<Option<State>> {
+        if let Some((head, rest)) = bytes.split_first_chunk::<HEAD_BYTES>() {
+            let half = |at: usize| u32::from_le_bytes(head[at..at + 4].try_into().expect("4 bytes"));
+            if head[..8] == MAGIC && half(12) == crc32fast::hash(rest) {
+                VERSIONS.known(half(8))?;
+            }
+        }
+        Ok(State::parse(bytes))
+    }
+
     /// Reads it.
     pub(super) fn parse(bytes: &[u8]) -> Option<State> {
         let (fixed, mut rest) = bytes.split_first_chunk::<FIXED_BYTES>()?;
         let word = |at: usize| u64::from_le_bytes(fixed[at..at + 8].try_into().expect("8 bytes"));
         let half = |at: usize| u32::from_le_bytes(fixed[at..at + 4].try_into().expect("4 bytes"));
-        if fixed[..8] != MAGIC || half(8) != VERSION || half(12) != crc32fast::hash(&bytes[HEAD_BYTES..]) {
+        if fixed[..8] != MAGIC
+            || !VERSIONS.reads(half(8))
+            || half(12) != crc32fast::hash(&bytes[HEAD_BYTES..])
+        {
             return None;
         }
         let mut tombstones = Vec::new();
@@ -157,6 +179,7 @@ mod tests {
     use super::*;
     use crate::files::Disk;
     use crate::store::Which;
+    use common::Ahead;
     use common::ask::TagTest;
     use common::query::selector::Selector;
     use common::time::Time;
@@ -192,6 +215,23 @@ mod tests {
             assert_eq!(found.state.is_some(), copies < 2, "{damaged:?}");
             if let Some(found) = found.state {
                 assert_eq!(found.bytes(), state.bytes());
+            }
+        }
+    }
+
+    #[test]
+    fn one_of_a_later_release_is_not_taken_for_damage() {
+        let directory = tempfile::tempdir().unwrap();
+        let files = Disk::shared();
+        state().save(&files, directory.path()).unwrap();
+        for (name, is_ahead) in NAMES.into_iter().zip([false, true]) {
+            let mut bytes = std::fs::read(directory.path().join(name)).unwrap();
+            bytes[8] = 9;
+            std::fs::write(directory.path().join(name), bytes).unwrap();
+            match State::load(&files, directory.path()) {
+                Ok(found) => assert!(!is_ahead && found.state.is_some() && found.damage.len() == 1),
+                Err(StoreError::Io { source, .. }) => assert!(is_ahead && Ahead::is_why(&source)),
+                Err(other) => panic!("{other}"),
             }
         }
     }

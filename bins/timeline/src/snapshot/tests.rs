@@ -125,6 +125,25 @@ fn a_damaged_file_costs_only_the_state() {
 }
 
 #[test]
+fn the_state_of_a_later_release_stays_where_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("timeline.state");
+    check(&path).unwrap();
+    assert_eq!(save(&Timeline::new(Rules::default()), &path, NOW, UP).unwrap(), 0);
+    check(&path).unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[8] = 9;
+    let sum = crc32fast::hash(&bytes[..HEADER_BYTES - 4]);
+    bytes[HEADER_BYTES - 4..HEADER_BYTES].copy_from_slice(&sum.to_le_bytes());
+    fs::write(&path, &bytes).unwrap();
+    assert!(Ahead::is_why(&check(&path).unwrap_err()));
+    let mut next = Timeline::new(Rules::default());
+    let TakenUp::Refused { error, aside: None } = take_up(&mut next, &path, NOW, UP) else { panic!() };
+    assert!(error.is_ahead(), "{error}");
+    assert_eq!(fs::read(&path).unwrap(), bytes);
+}
+
+#[test]
 fn a_state_is_taken_up_once() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("timeline.state");
