@@ -13,12 +13,18 @@ pub const TEXT_BYTES_MAX: usize = 128;
 /// A table of what came most often, each with something of its own.
 #[derive(Clone, Debug)]
 pub struct Heavy<T> {
-    /// Apart from the rest, so that looking one up reads few lines of memory. Places that are taken come first.
+    /// The low halves of hashes, apart from the rest: looking one up reads few lines of memory, four halves at a time.
+    /// Places that are taken come first.
+    halves: Vec<u32>,
     hashes: Vec<u64>,
     counts: Vec<u64>,
     places: Vec<Place<T>>,
     capacity: usize,
     total: u64,
+    /// No count is less, and from this place on the next one that is not more is looked for: what churns at the bottom
+    /// goes round, and each step of the hand is paid by one replacement.
+    least: u64,
+    hand: usize,
 }
 
 /// One thing.
@@ -49,15 +55,23 @@ impl<T: Default> Heavy<T> {
     /// A table of so many places, 1 at least.
     pub fn new(capacity: usize) -> Heavy<T> {
         let capacity = capacity.max(1);
-        let (hashes, counts) = (Vec::with_capacity(capacity), Vec::with_capacity(capacity));
-        Heavy { hashes, counts, places: Vec::with_capacity(capacity), capacity, total: 0 }
+        Heavy {
+            halves: Vec::with_capacity(capacity),
+            hashes: Vec::with_capacity(capacity),
+            counts: Vec::with_capacity(capacity),
+            places: Vec::with_capacity(capacity),
+            capacity,
+            total: 0,
+            least: 0,
+            hand: 0,
+        }
     }
 
     /// Counts a thing, and gives what is kept with it: a fresh one when it has just got its place.
     #[inline]
     pub fn add(&mut self, hash: u64, text: &[u8]) -> &mut T {
         self.total += 1;
-        let at = match self.hashes.iter().position(|have| *have == hash) {
+        let at = match self.find(hash) {
             Some(at) => at,
             None => self.take_place(hash, text),
         };
@@ -65,28 +79,61 @@ impl<T: Default> Heavy<T> {
         &mut self.places[at].own
     }
 
+    #[inline]
+    fn find(&self, hash: u64) -> Option<usize> {
+        const LANES: usize = 16;
+        let half = hash as u32;
+        let (chunks, rest) = self.halves.as_chunks::<LANES>();
+        for (number, chunk) in chunks.iter().enumerate() {
+            // Without a way out in the midst it is a few instructions for all of them.
+            if chunk.iter().fold(false, |found, have| found | (*have == half)) {
+                let start = number * LANES;
+                let found = (start..start + LANES).find(|at| self.hashes[*at] == hash);
+                if found.is_some() {
+                    return found;
+                }
+            }
+        }
+        let start = chunks.len() * LANES;
+        (0..rest.len()).map(|at| start + at).find(|at| self.hashes[*at] == hash)
+    }
+
     fn take_place(&mut self, hash: u64, text: &[u8]) -> usize {
         let length = text.len().min(TEXT_BYTES_MAX);
-        let mut place =
-            Place { error: 0, length: length as u8, text: [0; TEXT_BYTES_MAX], own: T::default() };
-        place.text[..length].copy_from_slice(&text[..length]);
         if self.hashes.len() < self.capacity {
+            let mut place =
+                Place { error: 0, length: length as u8, text: [0; TEXT_BYTES_MAX], own: T::default() };
+            place.text[..length].copy_from_slice(&text[..length]);
+            self.halves.push(hash as u32);
             self.hashes.push(hash);
             self.counts.push(0);
             self.places.push(place);
             return self.hashes.len() - 1;
         }
         // The rarest one makes room; the new one may have come as often before.
-        let (mut at, mut least) = (0, u64::MAX);
-        for (here, count) in self.counts.iter().enumerate() {
-            if *count < least {
-                (at, least) = (here, *count);
-            }
-        }
-        place.error = least;
+        let at = self.rarest();
+        let place = &mut self.places[at];
+        place.error = self.counts[at];
+        place.length = length as u8;
+        place.text[..length].copy_from_slice(&text[..length]);
+        place.own = T::default();
+        self.halves[at] = hash as u32;
         self.hashes[at] = hash;
-        self.places[at] = place;
         at
+    }
+
+    /// A place whose count is the least; there is one, the table is full.
+    fn rarest(&mut self) -> usize {
+        loop {
+            for _ in 0..self.capacity {
+                let at = self.hand;
+                self.hand = if at + 1 < self.capacity { at + 1 } else { 0 };
+                if self.counts[at] <= self.least {
+                    return at;
+                }
+            }
+            self.least = self.counts.iter().copied().min().unwrap_or(0);
+        }
     }
 
     /// How many were counted, of all things.
@@ -108,10 +155,11 @@ impl<T: Default> Heavy<T> {
 
     /// Forgets everything, and keeps the memory.
     pub fn clear(&mut self) {
+        self.halves.clear();
         self.hashes.clear();
         self.counts.clear();
         self.places.clear();
-        self.total = 0;
+        (self.total, self.least, self.hand) = (0, 0, 0);
     }
 }
 
