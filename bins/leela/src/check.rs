@@ -96,13 +96,14 @@ pub fn run(check: &Check) -> anyhow::Result<()> {
 }
 
 /// Where programs are: beside this one, then in `$PATH`.
-fn program_dirs() -> Vec<PathBuf> {
+pub(crate) fn program_dirs() -> Vec<PathBuf> {
     let own = env::current_exe().ok().and_then(|own| own.parent().map(Path::to_owned));
     let path = env::var_os("PATH").unwrap_or_default();
     own.into_iter().chain(env::split_paths(&path)).collect()
 }
 
-fn find(dirs: &[PathBuf], name: &str) -> Option<PathBuf> {
+/// The first program of this name in `dirs`.
+pub(crate) fn find(dirs: &[PathBuf], name: &str) -> Option<PathBuf> {
     let runs = |path: &PathBuf| {
         fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
     };

@@ -7,6 +7,7 @@ use common::span::Span;
 
 use crate::check::Check;
 use crate::completion::Completion;
+use crate::doctor::Doctor;
 use crate::query::Query;
 use crate::refused::Refused;
 use crate::send::Send;
@@ -14,6 +15,7 @@ use crate::series::Series;
 use crate::status::Status;
 use crate::store::Store;
 use crate::tail::Tail;
+use crate::top::Top;
 use crate::up::Up;
 
 /// Feed, watch and ask an instance of Leela
@@ -70,6 +72,10 @@ pub enum Command {
     Status(Status),
     /// Show the last refused inputs, and what is wrong with them
     Refused(Refused),
+    /// Watch processes, series, queries, and where new series come from
+    Top(Top),
+    /// Say what is wrong with this instance and its host, and the way out
+    Doctor(Doctor),
     /// Check all configuration files
     Check(Check),
     /// Print the completion of commands and options for a shell
@@ -87,6 +93,7 @@ pub struct Limits {
     pub timeout: Option<Span>,
 }
 
-fn count(text: &str) -> Result<u64, &'static str> {
+/// A whole number, 1 or more.
+pub(crate) fn count(text: &str) -> Result<u64, &'static str> {
     text.parse().ok().filter(|count| *count > 0).ok_or("it is a whole number, 1 or more")
 }

@@ -9,6 +9,7 @@ mod wait;
 mod candidates;
 pub mod check;
 pub mod completion;
+pub mod doctor;
 pub mod query;
 pub mod refused;
 pub mod send;
@@ -18,6 +19,7 @@ pub mod store;
 pub mod tail;
 #[doc(hidden)]
 pub mod testing;
+pub mod top;
 #[allow(rustdoc::invalid_html_tags, reason = "its help speaks of <process>.toml")]
 pub mod up;
 
@@ -81,6 +83,8 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
         Command::Store(store) => store::run(store, &instance),
         Command::Status(status) => status::run(status, &instance),
         Command::Refused(refused) => refused::run(refused, &instance),
+        Command::Top(top) => top::run(top, &instance),
+        Command::Doctor(doctor) => doctor::run(doctor, &instance),
         Command::Check(check) => check::run(check),
         Command::Completion(_) => Ok(()),
     };

@@ -29,6 +29,11 @@ pub(crate) struct Output {
 }
 
 impl Output {
+    /// True when a form was asked for.
+    pub(crate) fn is_chosen(self) -> bool {
+        self.output.is_some()
+    }
+
     /// What was chosen; else a table on a terminal and text in a pipe.
     pub(crate) fn form(self) -> Form {
         self.output.unwrap_or_else(|| if io::stdout().is_terminal() { Form::Table } else { Form::Text })

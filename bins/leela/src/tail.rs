@@ -59,7 +59,7 @@ pub fn run(tail: &Tail, instance: &Instance) -> anyhow::Result<()> {
         Exit::Data.error(format_args!("the pattern is wrong\n{}", caret::render(pattern, &error).trim_end()))
     })?;
     let mut wait = Wait::new(tail.limits.timeout)?;
-    let mut consumer = Consumer::bind(instance)?;
+    let mut consumer = Consumer::bind(instance, "leela-tail")?;
     wait.registry().register(&mut consumer.databus, SOURCE, Interest::READABLE)?;
     consumer.register().map_err(|error| {
         instance.unreached(&instance.runtime_dir.timeline_multicast(), "timeline", &error)
@@ -118,7 +118,7 @@ fn tell(lost: &mut u64) {
 
 /// A peer of the timeline, for as long as it registers.
 #[derive(Debug)]
-struct Consumer {
+pub(crate) struct Consumer {
     databus: Databus,
     path: PathBuf,
     multicast: PathBuf,
@@ -127,9 +127,10 @@ struct Consumer {
 }
 
 impl Consumer {
-    fn bind(instance: &Instance) -> anyhow::Result<Consumer> {
+    /// Binds a socket that begins with `name`.
+    pub(crate) fn bind(instance: &Instance, name: &str) -> anyhow::Result<Consumer> {
         let run = &instance.runtime_dir;
-        let path = run.peers().join(format!("leela-tail.{}", std::process::id()));
+        let path = run.peers().join(format!("{name}.{}", std::process::id()));
         // A tail that was killed had this pid before.
         match fs::remove_file(&path) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
@@ -154,7 +155,13 @@ impl Consumer {
         Ok(consumer)
     }
 
-    fn register(&self) -> io::Result<()> {
+    /// What is to be watched for being readable.
+    pub(crate) fn databus(&mut self) -> &mut Databus {
+        &mut self.databus
+    }
+
+    /// Joins the timeline's peers, or stays with them: to be called every second.
+    pub(crate) fn register(&self) -> io::Result<()> {
         match registration::register(self.databus.socket(), &self.path, "", &self.multicast) {
             // Others register as well; there is a next time.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
@@ -182,7 +189,7 @@ impl Consumer {
     }
 
     /// The events of the next datagram, and how many before them never came; `None` when the queue is empty.
-    fn receive(&mut self) -> io::Result<Option<(Events<'_>, u64)>> {
+    pub(crate) fn receive(&mut self) -> io::Result<Option<(Events<'_>, u64)>> {
         let Some(datagram) = self.databus.receive()? else { return Ok(None) };
         // Whoever writes here is in our group: what is no events is nobody's loss.
         let none = || Ok(Some((Events::new(&[], 0), 0)));
