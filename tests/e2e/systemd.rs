@@ -1,6 +1,7 @@
 //! What an operator counts on under systemd: tried with the units, in a systemd that the test boots.
 
 mod restart;
+mod unstartable;
 
 use tests::Booted;
 

@@ -24,6 +24,7 @@ use tempfile::TempDir;
 use crate::binary::{binary, target_folder, workspace};
 use crate::recorder::Recorder;
 use crate::service::absent;
+use crate::traffic::SERVICES;
 use crate::wait::{wait_for, wait_until};
 
 /// Boots the tree of a test in namespaces that end with it. Arguments: base, place, machine.
@@ -143,6 +144,18 @@ impl Booted {
         let status = Command::new(&install).arg(chosen.path()).arg(self.root()).arg("/usr").status();
         assert!(status.expect("it is a script").success(), "{}", install.display());
         self.ok("systemd-sysusers && systemd-tmpfiles --create leela.conf && systemctl daemon-reload");
+    }
+
+    /// All services, installed and started, with windows of a second. None where no systemd can be had, told on standard
+    /// error.
+    pub fn with_services() -> Option<Booted> {
+        let booted = Booted::start()?;
+        booted.install(&SERVICES);
+        booted.ok(
+            "mkdir -p /etc/leela/timeline.d && echo 'interval = \"1s\"' >/etc/leela/timeline.d/test.toml",
+        );
+        booted.ok("systemctl enable --quiet --now leela.target");
+        Some(booted)
     }
 
     /// Runs a shell script inside, as root.

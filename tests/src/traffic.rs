@@ -25,6 +25,8 @@ const COUNT_KEYS: u64 = 10;
 /// The services of `leela.target`.
 pub const SERVICES: [&str; 8] =
     ["udp", "statsd", "collectd", "host", "timeline", "dmproc", "storage", "http"];
+/// Gauges that come out between two restarts, at least.
+const FLOW: u64 = 2_000;
 /// Consumers of the timeline among them.
 const CONSUMERS: [&str; 2] = ["dmproc", "storage"];
 
@@ -121,6 +123,26 @@ impl<'a> Traffic<'a> {
         wait_until("events flow", || self.seen() >= before + gauges);
     }
 
+    /// Waits until so many gauges more have been sent by UDP.
+    #[track_caller]
+    pub fn wait_sent(&self, gauges: u64) {
+        let before = self.gauges[0].sent();
+        wait_until("gauges are sent", || self.gauges[0].sent() >= before + gauges);
+    }
+
+    /// Restarts each service so many times, then the target, while events flow.
+    pub fn restart_all(&self, times: usize) {
+        for service in SERVICES.into_iter().chain(["target"]) {
+            let unit =
+                if service == "target" { "leela.target" } else { &*format!("leela-{service}.service") };
+            for _ in 0..times {
+                self.wait_flow(FLOW);
+                self.booted.ok(&format!("systemctl restart {unit}"));
+            }
+        }
+        self.wait_flow(FLOW);
+    }
+
     /// Ends the loads, waits until all of it is accounted for, and gives the account.
     pub fn settle(self) -> Account {
         let Traffic { booted, recorder, gauges, counts, mut sender } = self;
@@ -149,7 +171,7 @@ impl<'a> Traffic<'a> {
             peers.iter().all(|(_, waiting)| *waiting == 0)
                 && recorder.look(|tally| tally.events) == one.0.sent
         });
-        let counted: &[&str] = &["kernel_drops", "lost_in_crash", "missing", "repeated", "no_peer", "late"];
+        let counted: &[&str] = &["kernel_drops", "lost_in_crash", "missing", "repeated", "no_peer"];
         let families = ["refused", "dropped", "unreadable"];
         for process in SERVICES {
             let books = booted.books(process);
