@@ -29,6 +29,9 @@ use crate::write::write_all;
 /// The longest value that is looked at. A note is shorter, also with each of its characters escaped.
 const VALUE_BYTES_MAX: usize = 8 * Note::JSON_BYTES_MAX;
 
+/// A body up to here is read where it came in.
+const LIGHT_BYTES_MAX: usize = 64 * 1024;
+
 /// One item of a body.
 #[derive(Debug)]
 pub(super) enum Item {
@@ -46,7 +49,12 @@ pub(super) async fn write(
     content: Content,
 ) -> Result<Ready, Refusal> {
     let Content { bytes, mut share } = content;
-    let Items { taken, results, .. } = items(&bytes, &name, is_data, params.now, &mut share)?;
+    // Others go on meanwhile.
+    let read = match bytes.len() > LIGHT_BYTES_MAX {
+        true => tokio::task::block_in_place(|| items(&bytes, &name, is_data, params.now, &mut share)),
+        false => items(&bytes, &name, is_data, params.now, &mut share),
+    };
+    let Items { taken, results, .. } = read?;
     drop(bytes);
     if !taken.is_empty() {
         let fill = move |intake: &mut Intake| {
