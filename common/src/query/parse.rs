@@ -11,7 +11,7 @@ type Result<T> = std::result::Result<T, QueryError>;
 
 /// The functions of a pipeline that is the whole of `text`.
 pub(super) fn pipeline(text: &[u8]) -> Result<Vec<Function>> {
-    let mut parser = Parser { cursor: Cursor::new(text), functions: 0, median_values: 0 };
+    let mut parser = Parser { cursor: Cursor::new(text), functions: 0, median_values: 0, depth: 0 };
     if text.iter().copied().all(is_blank) {
         return Err(QueryError::new(
             Spot::new(0, text.len()),
@@ -29,6 +29,8 @@ struct Parser<'a> {
     functions: usize,
     /// What a series' medians may come to keep, of those read so far.
     median_values: u32,
+    /// Windows that are open. One in one is refused when it is over, more at once: they cost stack.
+    depth: usize,
 }
 
 /// What stands around a list of functions: the window's count and the offset of its `(`.
@@ -79,11 +81,7 @@ impl<'a> Parser<'a> {
             Function::Sample { .. } => Some("`sample`"),
         };
         if let (Some(refused), Some(_)) = (refused, inside) {
-            return Err(QueryError::new(
-                spot,
-                format!("{refused} cannot stand inside a window"),
-                "write it before the window or behind it, with ` | ` between",
-            ));
+            return Err(in_a_window(spot, refused));
         }
         Ok(function)
     }
@@ -96,6 +94,7 @@ impl<'a> Parser<'a> {
             return Ok(Function::Simple(simple));
         }
         match word {
+            b"window" if self.depth > 1 => Err(in_a_window(spot, "`window`")),
             b"window" => self.window(),
             b"sma" => self.count("sma", COUNT_MAX).map(|count| Function::Sma(count.value)),
             b"ewma" => self.ewma(),
@@ -155,7 +154,9 @@ impl<'a> Parser<'a> {
             }));
         }
         let inside = Some((count.value, open));
+        self.depth += 1;
         let functions = self.list(inside)?;
+        self.depth -= 1;
         if !self.cursor.eat(b")") {
             return Err(self.junk(inside));
         }
@@ -463,6 +464,14 @@ fn number(token: &[u8], at: Spot) -> Result<Number> {
             |padded| format!("write `{padded}`"),
         );
     Err(QueryError::new(at, format!("{} is no number", quoted(token)), way_out))
+}
+
+fn in_a_window(spot: Spot, refused: &str) -> QueryError {
+    QueryError::new(
+        spot,
+        format!("{refused} cannot stand inside a window"),
+        "write it before the window or behind it, with ` | ` between",
+    )
 }
 
 fn missing_function(at: Spot) -> QueryError {

@@ -208,6 +208,8 @@ mod tests {
             ("window 5 (id abs)", 13, 3, "between functions stands ` | `"),
             ("window 5 (sma 3)", 10, 5, "`sma` cannot stand inside a window"),
             ("window 5 (window 5 (id))", 10, 13, "`window` cannot stand inside a window"),
+            // At once, however many there are: each costs stack.
+            (&"window 5 (".repeat(10_000), 20, 6, "`window` cannot stand inside a window"),
             ("window 5 ([> 5])", 10, 5, "a comparison cannot stand inside a window"),
             ("window 131073 (median)", 15, 6, "131,072"),
             ("window 130049 (median) | median", 25, 6, "131,072"),
