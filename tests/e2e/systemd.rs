@@ -1,6 +1,9 @@
 //! What an operator counts on under systemd: tried with the units, in a systemd that the test boots.
 
+mod operating;
+mod package;
 mod restart;
+mod strangers;
 mod unstartable;
 
 use tests::Booted;
