@@ -6,12 +6,15 @@
 #   Prometheus         Debian's
 #   statsd_exporter    built with Go
 #   gostatsd           built with Go: of May 2018, the newest that is a module
+#   Veneur, Telegraf   built with Go: a quarter of an hour and 1.5 GB of modules the first time. Of Telegraf only what
+#                      the row needs: with all of it, some dependencies have no entry in the checksum database
 #   statsd             npm's, run by node
 #   collectd, netdata  Debian's; they use libraries of the system
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 dir=${1:-${CARGO_TARGET_DIR:-target}/peers}
 victoria=v1.131.0 victoria_debian=1.79.5+ds1-2+b5 prometheus_debian=2.42.0+ds-5+deb12u1
+veneur=v14.2.0 telegraf=v1.37.2
 exporter=v0.31.0 gostatsd=v0.0.0-20180514010436-af796620006e statsd=0.9.0
 mkdir -p "$dir"
 dir=$(cd "$dir" && pwd)
@@ -51,7 +54,8 @@ unpacked() {
 }
 is_there_dir() { [ -d "$dir/$1" ] && [ "$(cat "$dir/$1.version" 2>/dev/null)" = "$2" ]; }
 
-# built NAME VERSION PACKAGE 'MODULE VERSION'...: with Go, from a module that requires these
+# built NAME VERSION PACKAGE 'MODULE VERSION'...: with Go, from a module that requires these, by the tags in $tags
+tags=""
 built() {
     local name=$1 version=$2 package=$3
     shift 3
@@ -61,7 +65,7 @@ built() {
     # A module that requires it: `go install` would ask for a list of versions, which not every proxy has.
     printf 'module peer\n\ngo 1.26\n\n' >"$work/module/go.mod"
     printf 'require %s\n' "$@" >>"$work/module/go.mod"
-    (cd "$work/module" && go build -mod=mod -ldflags "-s -w" -o "$work/built" "$package")
+    (cd "$work/module" && go build -mod=mod -tags "$tags" -ldflags "-s -w" -o "$work/built" "$package")
     keep "$name" "$version" "$work/built"
 }
 
@@ -90,10 +94,14 @@ if command -v go >/dev/null; then
         'github.com/spf13/viper v1.21.0' \
         'golang.org/x/net v0.55.0' \
         'golang.org/x/time v0.14.0'
+    module=github.com/stripe/veneur/v14
+    built veneur "$veneur" $module/cmd/veneur "$module $veneur"
+    module=github.com/influxdata/telegraf
+    tags=custom,inputs.statsd,outputs.discard built telegraf "$telegraf" $module/cmd/telegraf "$module $telegraf"
 elif ! is_there victoria-metrics "$victoria_debian"; then
     debian victoria-metrics "$victoria_debian" victoria-metrics || missing=1
 fi
-command -v go >/dev/null || { echo "without Go there is no statsd_exporter and no gostatsd" >&2; missing=1; }
+command -v go >/dev/null || { echo "without Go there is no statsd_exporter, gostatsd, Veneur and Telegraf" >&2; missing=1; }
 if ! is_there_dir statsd "$statsd"; then
     if npm install --silent --no-fund --no-audit --omit=optional --prefix "$dir/statsd" "statsd@$statsd"; then
         echo "$statsd" >"$dir/statsd.version"

@@ -34,10 +34,12 @@ struct Peer {
     command: fn(&Path, &Path, u16) -> anyhow::Result<Command>,
 }
 
-const PEERS: [Peer; 5] = [
+const PEERS: [Peer; 7] = [
     Peer { name: "statsd (node)", program: "statsd/node_modules/statsd/stats.js", command: node },
     Peer { name: "statsd_exporter", program: "statsd_exporter", command: exporter },
     Peer { name: "gostatsd", program: "gostatsd", command: gostatsd },
+    Peer { name: "veneur", program: "veneur", command: veneur },
+    Peer { name: "telegraf", program: "telegraf", command: telegraf },
     Peer { name: "collectd", program: "collectd/usr/sbin/collectd", command: collectd },
     Peer { name: "netdata", program: "netdata/usr/sbin/netdata", command: netdata },
 ];
@@ -110,6 +112,33 @@ fn gostatsd(place: &Path, dir: &Path, port: u16) -> anyhow::Result<Command> {
     std::fs::write(&path, text)?;
     let mut command = Command::new(place.join("gostatsd"));
     command.arg("--config-path").arg(path);
+    Ok(command)
+}
+
+fn veneur(place: &Path, dir: &Path, port: u16) -> anyhow::Result<Command> {
+    // It ends at once where it serves nothing else, and hangs without readers.
+    let text = format!(
+        "interval: \"{}s\"\nhostname: peer\nstats_address: 127.0.0.1:9\n\
+         statsd_listen_addresses: [\"udp://127.0.0.1:{port}\"]\nhttp_address: \"127.0.0.1:0\"\nnum_readers: 1\n\
+         num_workers: 1\nmetric_max_length: 8192\nread_buffer_size_bytes: 4194304\naggregates: [count]\n\
+         metric_sinks: [{{kind: blackhole, name: none}}]\n",
+        FLUSH.as_secs()
+    );
+    let mut command = Command::new(place.join("veneur"));
+    command.arg("-f").arg(file(dir, &text)?);
+    Ok(command)
+}
+
+fn telegraf(place: &Path, dir: &Path, port: u16) -> anyhow::Result<Command> {
+    let text = format!(
+        "[agent]\ninterval = \"{every}s\"\nflush_interval = \"{every}s\"\nround_interval = false\nomit_hostname = true\n\
+         metric_batch_size = 20000\nmetric_buffer_limit = 200000\n[[inputs.statsd]]\nprotocol = \"udp\"\n\
+         service_address = \"127.0.0.1:{port}\"\ndelete_counters = true\nallowed_pending_messages = 100000\n\
+         number_workers_threads = 1\nread_buffer_size = 4194304\n[[outputs.discard]]\n",
+        every = FLUSH.as_secs()
+    );
+    let mut command = Command::new(place.join("telegraf"));
+    command.arg("--config").arg(file(dir, &text)?).arg("--quiet");
     Ok(command)
 }
 
