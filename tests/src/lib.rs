@@ -13,6 +13,7 @@
 //! - [`Load`] and [`Databus`]: numbered metrics at a stated rate, as text or in the binary form.
 //! - [`Booted`]: a real systemd in a container, with the real units.
 //! - [`Traffic`]: everything that comes in at once there, and the account of what came out.
+//! - [`Screen`]: `leela` at a terminal, of which an emulator says what is to be seen.
 //! - [`wait_until`]: the one way to wait: on a condition, with a deadline.
 
 pub mod checks;
@@ -39,6 +40,7 @@ mod reader;
 mod recorder;
 mod redis;
 mod sandbox;
+mod screen;
 mod service;
 mod slixmpp;
 mod statsd_client;
@@ -64,6 +66,7 @@ pub use reader::{Reader, Record};
 pub use recorder::{Kept, Recorder, Tally};
 pub use redis::{DIRECTORY, Redis};
 pub use sandbox::Sandbox;
+pub use screen::Screen;
 pub use service::service;
 pub use slixmpp::Slixmpp;
 pub use store::{Answered, Store};
