@@ -3,7 +3,7 @@ PREFIX ?= /usr
 DESTDIR ?=
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: up build test check bench fuzz sanitize install deb
+.PHONY: up build test check bench simulate fuzz sanitize install deb
 
 up: ## Build in release mode and run all processes in the foreground
 	@cargo build --release --workspace --bins && exec $(TARGET)/release/leela up
@@ -25,6 +25,9 @@ check: ## Format, lints, documents, units
 
 bench: ## Measure; BENCH="hop live" chooses rows
 	cargo build --release --workspace --bins && cargo run --release -p bench -- $(BENCH)
+
+simulate: ## Seeds of the simulation for 5 minutes; SIMULATE_SECONDS=3600 for longer; SEED=17 runs that one, and tells it
+	SIMULATE_SECONDS=$(or $(SIMULATE_SECONDS),300) cargo test -p simulation what_went_in -- --nocapture
 
 fuzz: ## Fuzz every parser for a minute each; SECONDS_EACH=3600 for longer
 	tests/fuzz/run.sh $(or $(SECONDS_EACH),60)
