@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use common::books::{BooksError, Snapshot, State};
+use common::growth;
 use common::runtime_dir::RuntimeDir;
 use hop::account::Counter;
 use sockets::peer::{CONTENTS, Peer, Standing};
@@ -23,8 +24,8 @@ pub(crate) fn read(run: &RuntimeDir, round: &mut Round<'_>) {
     let Some(mut files) = round.read(Area::Books, dir.display(), entries) else { return };
     files.sort();
     for file in files {
-        // Books in the making, which are about to take the place of others.
-        if Path::new(&file).extension() == Some(OsStr::new("new")) {
+        // Books in the making, which are about to take the place of others; and what is no books.
+        if Path::new(&file).extension() == Some(OsStr::new("new")) || file == growth::FILE {
             continue;
         }
         let path = dir.join(&file);
@@ -150,6 +151,7 @@ mod tests {
         ended.close([0; CARRIED_WORDS]);
         fs::write(run.books("broken"), "what").unwrap();
         fs::write(run.books_dir().join("http.new"), "what").unwrap();
+        fs::write(run.books_dir().join(growth::FILE), "what").unwrap();
 
         let (metrics, counters) = round_of(|round| read(&run, round));
         assert_eq!(
