@@ -56,6 +56,8 @@ pub struct Traffic<'a> {
     gauges: [Running; 3],
     counts: Running,
     sender: Sender,
+    /// The host's numbers before there was a consumer.
+    no_peer: u64,
 }
 
 /// What was sent, what came out, and what the books say of the rest.
@@ -108,7 +110,8 @@ impl<'a> Traffic<'a> {
             let (said, sender) = said(rates.said);
             ([packed(rates.packed), waiting(rates.waiting), said], singles(rates.singles), sender)
         });
-        Traffic { booted, recorder, gauges, counts, sender }
+        let no_peer = booted.books("timeline").counter("no_peer");
+        Traffic { booted, recorder, gauges, counts, sender, no_peer }
     }
 
     /// Gauges that have come out until now.
@@ -145,7 +148,7 @@ impl<'a> Traffic<'a> {
 
     /// Ends the loads, waits until all of it is accounted for, and gives the account.
     pub fn settle(self) -> Account {
-        let Traffic { booted, recorder, gauges, counts, mut sender } = self;
+        let Traffic { booted, recorder, gauges, counts, mut sender, no_peer } = self;
         let mut account = Account { counts: counts.halt(), ..Account::default() };
         let [packed, waiting, said] = gauges.map(Running::halt);
         let said_all =
@@ -171,7 +174,7 @@ impl<'a> Traffic<'a> {
             peers.iter().all(|(_, waiting)| *waiting == 0)
                 && recorder.look(|tally| tally.events) == one.0.sent
         });
-        let counted: &[&str] = &["kernel_drops", "lost_in_crash", "missing", "repeated", "no_peer"];
+        let counted: &[&str] = &["kernel_drops", "lost_in_crash", "missing", "repeated"];
         let families = ["refused", "dropped", "unreadable"];
         for process in SERVICES {
             let books = booted.books(process);
@@ -185,6 +188,10 @@ impl<'a> Traffic<'a> {
             if dropped > 0 {
                 account.losses.push((format!("{process}'s ring"), dropped));
             }
+        }
+        let no_peer = booted.books("timeline").counter("no_peer") - no_peer;
+        if no_peer > 0 {
+            account.losses.push(("timeline.no_peer".to_owned(), no_peer));
         }
         let status = booted.run("leela status");
         if !status.status.success() {
