@@ -145,11 +145,11 @@ fn longest_calls() {
 
     let path = std::env::temp_dir().join(format!("leela-timeline-bench-{}.state", std::process::id()));
     let saving =
-        timed(|| assert_eq!(save(&timeline, &path, now, Duration::ZERO).expect("it is saved"), 1_000_000));
+        timed(|| assert_eq!(save(&timeline, &path, now, Duration::ZERO, None).expect("it is saved"), 1_000_000));
     let bytes = std::fs::metadata(&path).expect("it was saved").len();
     let mut taken_up = None;
     let mut next = self::timeline();
-    let taking_up = timed(|| taken_up = Some(take_up(&mut next, &path, now, Duration::ZERO)));
+    let taking_up = timed(|| taken_up = Some(take_up(&mut next, &path, now, Duration::ZERO, None)));
     assert!(matches!(taken_up, Some(TakenUp::Restored(Restored { series: 1_000_000, .. }))), "{taken_up:?}");
     println!("{SERIES} series saved in {saving:.0?}, {bytes} bytes, taken up in {taking_up:.0?}");
     drop(next);

@@ -13,8 +13,10 @@ pub mod emitted;
 pub mod limits;
 pub mod rules;
 pub mod snapshot;
+pub mod uptime;
 
 mod absolute;
+mod entered;
 mod gauge;
 mod growth;
 mod moment;

@@ -28,6 +28,7 @@ use crate::counters::Reason;
 use crate::peers::wants;
 use crate::snapshot::{self, Restored, TakenUp};
 use crate::timeline::{self, Timeline};
+use crate::uptime::Uptime;
 
 /// The first token of the output.
 pub const OUTPUT: usize = 2;
@@ -82,6 +83,7 @@ pub struct Service<N: Net = Kernel, S = UnixDatagram> {
     /// Where it is told from where new series come; none when the file cannot be made.
     growth: Option<GrowthFile>,
     drain_timeout: Duration,
+    uptime: fn() -> Option<Uptime>,
 }
 
 /// A refused record, as Leela's text, until the books have it.
@@ -118,7 +120,8 @@ impl Service {
         ends.multicast.set_nonblocking(true)?;
         registry.register(&mut SourceFd(&ends.databus.as_raw_fd()), DATABUS, Interest::READABLE)?;
         registry.register(&mut SourceFd(&ends.multicast.as_raw_fd()), MULTICAST, Interest::READABLE)?;
-        Ok(Service::over(timeline, ends, books, output, drain_timeout, Instant::now(), Time::now()))
+        let (now, time) = (Instant::now(), Time::now());
+        Ok(Service::over_on(timeline, ends, books, output, drain_timeout, now, time, Uptime::now))
     }
 
     /// Makes events of metrics until it is told to stop; then saves its state.
@@ -143,8 +146,21 @@ impl Service {
 }
 
 impl<N: Net, S: Bound> Service<N, S> {
-    /// As [`Service::open`], over any network, at this moment.
+    /// As [`Service::open`], over any network, at this moment, on a machine of which it is not known how long it is up.
     pub fn over(
+        timeline: Timeline,
+        ends: Ends<S>,
+        books: Books<Booked>,
+        output: Output<N>,
+        drain_timeout: Duration,
+        now: Instant,
+        time: Time,
+    ) -> Service<N, S> {
+        Service::over_on(timeline, ends, books, output, drain_timeout, now, time, || None)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what it stands on, and three clocks")]
+    fn over_on(
         mut timeline: Timeline,
         ends: Ends<S>,
         mut books: Books<Booked>,
@@ -152,8 +168,9 @@ impl<N: Net, S: Bound> Service<N, S> {
         drain_timeout: Duration,
         now: Instant,
         time: Time,
+        uptime: fn() -> Option<Uptime>,
     ) -> Service<N, S> {
-        let taken_up = take_up(&mut timeline, &ends.state, time);
+        let taken_up = take_up(&mut timeline, &ends.state, time, uptime());
         let lost_before = books.counters.absolute_lost + books.counters.aggregated_lost;
         let base = Base::new(&mut books.counters, &taken_up);
         let lost = base.lost(lost_before);
@@ -179,6 +196,7 @@ impl<N: Net, S: Bound> Service<N, S> {
             has_registrations: true,
             refused: Vec::new(),
             drain_timeout,
+            uptime,
         }
     }
 
@@ -232,11 +250,11 @@ impl<N: Net, S: Bound> Service<N, S> {
     pub fn save(&mut self, now: Instant, time: Time) {
         self.commit(now, time);
         if planted!(SavedTooEarly) {
-            let _ = snapshot::save(&self.timeline, &self.state, time, now - self.start);
+            let _ = snapshot::save(&self.timeline, &self.state, time, now - self.start, (self.uptime)());
             let _ = self.receive(time, now);
             return self.commit(now, time);
         }
-        match snapshot::save(&self.timeline, &self.state, time, now - self.start) {
+        match snapshot::save(&self.timeline, &self.state, time, now - self.start, (self.uptime)()) {
             Ok(series) => tracing::info!(series, path = %self.state.display(), "state saved"),
             Err(error) => {
                 tracing::error!(%error, path = %self.state.display(), "the state is lost: it could not be saved");
@@ -490,8 +508,8 @@ fn growth_file(directory: &Path) -> Option<GrowthFile> {
 }
 
 /// Takes up the state that the predecessor saved; gives what was in it.
-fn take_up(timeline: &mut Timeline, path: &Path, time: Time) -> Restored {
-    match snapshot::take_up(timeline, path, time, Duration::ZERO) {
+fn take_up(timeline: &mut Timeline, path: &Path, time: Time, uptime: Option<Uptime>) -> Restored {
+    match snapshot::take_up(timeline, path, time, Duration::ZERO, uptime) {
         TakenUp::Nothing => Restored::default(),
         TakenUp::Restored(restored) => {
             tracing::info!(series = restored.series, away = ?restored.downtime, "state taken up");

@@ -22,7 +22,8 @@
 //! base of a rate, the opening and the sum of a window. `extra` is the highest rate seen (f64), or a window's
 //! records (low 32 bits; 0 is no window) and how long until the timer closes it (high 32 bits, 0.1 s).
 //!
-//! The time between two runs is what the wall clock says has passed since `saved`, at least 0. It makes series
+//! The time between two runs is what the machine's uptime says, or, where the machine was started anew or it is not known,
+//! what the wall clock says has passed since `saved`, at least 0: a clock that is set meanwhile ages nothing. It makes series
 //! older, so that one idle for a `ttl` in all is gone, and windows due; a window's sum is kept however long it
 //! took. Behind the key of a count, a sample and a member stands what is in its two slots; a count's `extra` is how many
 //! empty windows it has behind it:
@@ -35,7 +36,9 @@
 //! ```
 //! A record of kind 0 says which windows these slots are of. It has no key: `time` is the end of the newest window, which
 //! is the first slot's; the low bits of `extra` say what becomes of the other slot (0 it is empty, 1 it is open, 2 it is
-//! being emitted), whose window ends at `value`. Version 1 has neither it nor those kinds; it is taken up too. Bases stay as they are: a rate is divided by its gap, whatever that is. Limits do not hold back what was
+//! being emitted), whose window ends at `value`. In the place of its key stand the id of the machine's boot, 16 bytes,
+//! and its uptime, u64 in ns, both 0 when not known; then the spans of windows that were entered before it, of 20 bytes
+//! each: start and end, i64 in ns, and how often, u32. Version 1 has neither it nor those kinds; it is taken up too. Bases stay as they are: a rate is divided by its gap, whatever that is. Limits do not hold back what was
 //! known; `[tags]` are joined anew.
 
 use std::fs::{self, File, OpenOptions};
@@ -61,6 +64,7 @@ use crate::rules::Clock;
 use crate::series::{Counted, NO_ZEROS, Pools, Sampled, Series, State};
 use crate::tally::Tally;
 use crate::timeline::Timeline;
+use crate::uptime::Uptime;
 use crate::windows::Other;
 
 const MAGIC: &[u8; 8] = b"LEELA TL";
@@ -77,6 +81,11 @@ const BLOCK_BYTES_MAX: usize =
 
 /// Bytes of a slot before its state.
 const SLOT_BYTES: usize = 6;
+
+/// Bytes of a boot and its uptime.
+const UPTIME_BYTES: usize = 24;
+/// Bytes of a span of windows.
+const SPAN_BYTES: usize = 20;
 
 /// The kind of the record that says which windows are open.
 const WINDOWS: u8 = 0;
@@ -157,16 +166,22 @@ pub struct Restored {
     pub absolute_records: u64,
     /// Counts, samples and members in open windows, counted as the absolute ones are.
     pub aggregated_records: u64,
-    /// The time between, by the wall clock.
+    /// The time between.
     pub downtime: Duration,
 }
 
 /// Saves the state under `path`, whole or not at all, and on disk when it returns. Gives the series in it.
-pub fn save(timeline: &Timeline, path: &Path, now: Time, mono: Duration) -> io::Result<u64> {
+pub fn save(
+    timeline: &Timeline,
+    path: &Path,
+    now: Time,
+    mono: Duration,
+    uptime: Option<Uptime>,
+) -> io::Result<u64> {
     let new = beside(path, "new");
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(&new)?;
     let mut writer = BufWriter::with_capacity(BLOCK_BYTES, file);
-    let series = write(timeline, &mut writer, now, mono)?;
+    let series = write(timeline, &mut writer, now, mono, uptime)?;
     writer.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
     fs::rename(&new, path)?;
     sync_directory(path)?;
@@ -176,15 +191,21 @@ pub fn save(timeline: &Timeline, path: &Path, now: Time, mono: Duration) -> io::
 /// Takes up the state under `path` and removes it, so that no window is counted twice: state that is not saved
 /// again is lost with the process. A file that is damaged is moved aside as `<path>.damaged`, and the timeline
 /// stays as it is, which must be empty.
-pub fn take_up(timeline: &mut Timeline, path: &Path, now: Time, mono: Duration) -> TakenUp {
+pub fn take_up(
+    timeline: &mut Timeline,
+    path: &Path,
+    now: Time,
+    mono: Duration,
+    uptime: Option<Uptime>,
+) -> TakenUp {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return TakenUp::Nothing,
         Err(error) => return TakenUp::Refused { error: error.into(), aside: None },
     };
     let mut restored = Timeline::new(timeline.rules().clone());
-    let read =
-        read(&mut restored, &mut BufReader::with_capacity(BLOCK_BYTES, file), now, mono).and_then(|report| {
+    let read = read(&mut restored, &mut BufReader::with_capacity(BLOCK_BYTES, file), now, mono, uptime)
+        .and_then(|report| {
             remove(path).and_then(|()| sync_directory(path)).map(|()| report).map_err(Into::into)
         });
     match read {
@@ -221,10 +242,16 @@ fn sync_directory(path: &Path) -> io::Result<()> {
 }
 
 /// Writes the state, a block at a time.
-pub(crate) fn write(timeline: &Timeline, to: &mut impl Write, now: Time, mono: Duration) -> io::Result<u64> {
+pub(crate) fn write(
+    timeline: &Timeline,
+    to: &mut impl Write,
+    now: Time,
+    mono: Duration,
+    uptime: Option<Uptime>,
+) -> io::Result<u64> {
     let series = timeline.counters().series;
     let clock = timeline.rules().clock(now, mono, timeline.windows);
-    let windows = timeline.windows.ends();
+    let windows = timeline.windows.ends().map(|ends| (ends, timeline.windows.spans()));
     let records = series + u64::from(windows.is_some());
     let mut header = Vec::with_capacity(HEADER_BYTES);
     header.extend_from_slice(MAGIC);
@@ -235,8 +262,8 @@ pub(crate) fn write(timeline: &Timeline, to: &mut impl Write, now: Time, mono: D
     to.write_all(&header)?;
 
     let mut block = Vec::with_capacity(BLOCK_BYTES_MAX);
-    if let Some((newest_end, before)) = windows {
-        encode_windows(newest_end, before, &mut block);
+    if let Some(((newest, before), spans)) = windows {
+        encode_windows(newest, before, uptime, &spans, &mut block);
     }
     for id in 0..timeline.table.series.end() {
         let Some(one) = timeline.table.series.get(id) else { continue };
@@ -260,13 +287,27 @@ fn write_block(block: &mut Vec<u8>, to: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-fn encode_windows(newest_end: Time, before: Option<(Time, Other)>, block: &mut Vec<u8>) {
+fn encode_windows(
+    newest: Time,
+    before: Option<(Time, Other)>,
+    uptime: Option<Uptime>,
+    spans: &[(Time, Time, u32)],
+    block: &mut Vec<u8>,
+) {
     let (end, other) = before.map_or((0, 0), |(end, other)| (end.ns(), other as u64));
-    block.extend_from_slice(&[WINDOWS, 1, 0, 0]);
+    block.extend_from_slice(&[WINDOWS, 1]);
+    block.extend_from_slice(&((UPTIME_BYTES + spans.len() * SPAN_BYTES) as u16).to_le_bytes());
     block.extend_from_slice(&[0; 12]);
-    block.extend_from_slice(&newest_end.ns().to_le_bytes());
+    block.extend_from_slice(&newest.ns().to_le_bytes());
     block.extend_from_slice(&end.to_le_bytes());
     block.extend_from_slice(&other.to_le_bytes());
+    block.extend_from_slice(&uptime.map_or([0; 16], |uptime| uptime.boot));
+    block.extend_from_slice(&uptime.map_or(0, |uptime| uptime.since.as_nanos() as u64).to_le_bytes());
+    for (start, end, times) in spans {
+        block.extend_from_slice(&start.ns().to_le_bytes());
+        block.extend_from_slice(&end.ns().to_le_bytes());
+        block.extend_from_slice(&times.to_le_bytes());
+    }
 }
 
 /// Appends the series; a free place and another spelling are none.
@@ -341,6 +382,7 @@ pub(crate) fn read(
     from: &mut impl Read,
     now: Time,
     mono: Duration,
+    uptime: Option<Uptime>,
 ) -> Result<Restored, SnapshotError> {
     let header: [u8; HEADER_BYTES] = exactly(from)?;
     let mut fields = Fields(&header);
@@ -377,7 +419,12 @@ pub(crate) fn read(
         while !fields.0.is_empty() {
             let record = Record::decode(&mut fields)?;
             match record.kind {
-                WINDOWS if version >= WITH_WINDOWS && records == 0 => record.resume(timeline)?,
+                WINDOWS if version >= WITH_WINDOWS && records == 0 => {
+                    let saved = record.resume(timeline)?;
+                    if let Some(away) = uptime.zip(saved).and_then(|(now, saved)| now.since(saved)) {
+                        report.downtime = away;
+                    }
+                }
                 _ => record.restore(timeline, &clock, &mut report)?,
             }
             records += 1;
@@ -487,8 +534,8 @@ impl<'a> Record<'a> {
         Ok(Record { kind, overflow: flags & OVERFLOW != 0, idle, source, time, value, extra, key, slots })
     }
 
-    /// Goes on with the windows that were open.
-    fn resume(&self, timeline: &mut Timeline) -> Result<(), SnapshotError> {
+    /// Goes on with the windows that were open; gives the uptime at which they were saved.
+    fn resume(&self, timeline: &mut Timeline) -> Result<Option<Uptime>, SnapshotError> {
         let Value::I64(end) = self.value else { return Err(SnapshotError::Record) };
         let other = match self.extra {
             0 => None,
@@ -497,7 +544,18 @@ impl<'a> Record<'a> {
             _ => return Err(SnapshotError::Record),
         };
         timeline.windows.resume(self.time, other.map(|other| (Time::from_ns(end), other)));
-        Ok(())
+        if self.key.is_empty() {
+            return Ok(None);
+        }
+        let mut spans = Fields(self.key);
+        let boot = spans.array()?;
+        let saved = Uptime { boot, since: Duration::from_nanos(u64::from_le_bytes(spans.array()?)) };
+        while !spans.0.is_empty() {
+            let [start, end] =
+                [spans.array()?, spans.array()?].map(|ns| Time::from_ns(i64::from_le_bytes(ns)));
+            timeline.windows.has_entered(start, end, u32::from_le_bytes(spans.array()?));
+        }
+        Ok(Some(saved).filter(|saved| saved.boot != [0; 16]))
     }
 
     /// What a count, a sample or a member had in its slots.

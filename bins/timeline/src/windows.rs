@@ -3,18 +3,26 @@
 //! Every series has two slots. One gathers the newest window; the other one is free, or holds the window before until
 //! it is emitted: a second after its end it closes, takes no more records, and is emitted series by series. A window is
 //! left for good when that is done, and none is ever entered again: a clock that is set back finds the newest one still
-//! open until it has come as far. Only one that is set back by more than ten minutes begins anew.
+//! open until it has come as far. Only one that is set back by more than ten minutes begins anew; where it comes through
+//! windows that were entered before, what it gathers is stamped a millisecond before their end, the next time two: so no
+//! stamp is given twice, and no consumer takes the second part for the first one.
 
 use common::time::{SECOND_NS, Time};
 use sockets::planted;
 
 use crate::counters::Counters;
+use crate::entered::Entered;
 
 /// Later than its end by so much, a window closes: what is on its way is waited for.
 const GRACE_NS: i64 = SECOND_NS;
 
 /// A clock that was set back so far is not waited for.
 const BACK_MAX_NS: i64 = 600 * SECOND_NS;
+
+/// What comes out of a window that is entered again is stamped earlier than its end by so much for each time before.
+const AGAIN_NS: i64 = 1_000_000;
+/// The earliest stamp is within the last second: the shortest window has one.
+const AGAIN_MAX: u32 = 999;
 
 /// No window yet.
 const NEVER: i64 = i64::MIN;
@@ -25,8 +33,14 @@ pub(crate) struct Windows {
     interval_ns: i64,
     /// The number of each slot's window: its end by the interval, less one.
     numbers: [i64; 2],
+    /// How often each slot's window was entered before.
+    again: [u32; 2],
     newest: usize,
     other: Other,
+    /// The first window since the clock jumped.
+    began: i64,
+    /// Those that were entered before it did.
+    entered: Entered,
 }
 
 /// What becomes of the slot that is not the newest one's.
@@ -54,25 +68,60 @@ pub(crate) struct Closing {
 impl Windows {
     /// No window is open. The interval is at least a second.
     pub(crate) fn new(interval_ns: i64) -> Windows {
-        Windows { interval_ns, numbers: [NEVER; 2], newest: 0, other: Other::Free }
+        Windows {
+            interval_ns,
+            numbers: [NEVER; 2],
+            again: [0; 2],
+            newest: 0,
+            other: Other::Free,
+            began: NEVER,
+            entered: Entered::default(),
+        }
     }
 
-    /// Goes on where a predecessor stood: the ends of its newest window and of the one before, if that was not done.
-    pub(crate) fn resume(&mut self, newest_end: Time, before: Option<(Time, Other)>) {
+    /// Goes on where a predecessor stood: the stamps of its newest window and of the one before, if that was not done.
+    pub(crate) fn resume(&mut self, newest: Time, before: Option<(Time, Other)>) {
         // The last instant of a window is in it, whatever the interval was.
-        let number = |end: Time| self.number(end.plus_ns(-1));
-        self.numbers = [number(newest_end), before.map_or(NEVER, |(end, _)| number(end))];
+        let number = |stamp: Time| self.number(stamp.plus_ns(-1));
+        let again = |stamp: Time| {
+            let early_ns = self.end_of(number(stamp)).since_ns(stamp);
+            // Another interval has other ends.
+            if early_ns < SECOND_NS { (early_ns / AGAIN_NS) as u32 } else { 0 }
+        };
+        let stamps = [newest, before.map_or(newest, |(stamp, _)| stamp)];
+        (self.numbers, self.again) = (stamps.map(number), stamps.map(again));
+        if before.is_none() {
+            self.numbers[1] = NEVER;
+        }
         self.newest = 0;
         self.other = before.map_or(Other::Free, |(_, other)| other);
         if planted!(FlushedAgain) && self.other == Other::Free {
             (self.numbers[1], self.other) = (self.numbers[0] - 1, Other::Closing);
         }
+        self.began = self.numbers[0];
     }
 
-    /// The end of the newest window, and that of the one before with what becomes of it; None before the first record.
+    /// The spans that were entered, but for the newest window: each from the start of its first window to the end of its
+    /// last, and how often.
+    pub(crate) fn spans(&self) -> Vec<(Time, Time, u32)> {
+        let mut entered = self.entered;
+        if self.began != NEVER {
+            entered.add(self.began, self.numbers[self.newest] - 1);
+        }
+        let spans =
+            entered.iter().map(|(first, last, times)| (self.end_of(first - 1), self.end_of(last), times));
+        spans.collect()
+    }
+
+    /// A predecessor has entered these windows.
+    pub(crate) fn has_entered(&mut self, start: Time, end: Time, times: u32) {
+        self.entered.add_times(self.number(start), self.number(end.plus_ns(-1)), times);
+    }
+
+    /// The stamp of the newest window, and that of the one before with what becomes of it; None before the first record.
     pub(crate) fn ends(&self) -> Option<(Time, Option<(Time, Other)>)> {
-        let before = (self.other != Other::Free).then(|| (self.end(1 - self.newest), self.other));
-        (self.numbers[self.newest] != NEVER).then(|| (self.end(self.newest), before))
+        let before = (self.other != Other::Free).then(|| (self.stamp(1 - self.newest), self.other));
+        (self.numbers[self.newest] != NEVER).then(|| (self.stamp(self.newest), before))
     }
 
     /// The slot of the newest window.
@@ -93,11 +142,17 @@ impl Windows {
         let newest = self.numbers[self.newest];
         if newest == NEVER {
             self.numbers[self.newest] = number;
+            self.began = number;
             return;
         }
         if self.other == Other::Free && (number > newest || self.is_ahead(newest, now)) {
+            if number != newest + 1 {
+                self.entered.add(self.began, newest);
+                self.began = number;
+            }
             self.newest = 1 - self.newest;
             self.numbers[self.newest] = number;
+            self.again[self.newest] = self.entered.times(number);
             self.other = Other::Open;
         }
         let before = self.numbers[1 - self.newest];
@@ -115,11 +170,11 @@ impl Windows {
     /// The window that is to be emitted.
     pub(crate) fn closing(&self) -> Option<Closing> {
         let slot = 1 - self.newest;
-        let (end, window_ns) = (self.end(slot), self.interval_ns);
+        let window_ns = self.interval_ns;
         (self.other == Other::Closing).then(|| Closing {
             slot,
-            start: end.plus_ns(-window_ns),
-            end,
+            start: self.end(slot).plus_ns(-window_ns),
+            end: self.stamp(slot),
             window_ns,
         })
     }
@@ -154,7 +209,16 @@ impl Windows {
     }
 
     fn end(&self, slot: usize) -> Time {
-        Time::from_ns(self.numbers[slot].saturating_add(1).saturating_mul(self.interval_ns))
+        self.end_of(self.numbers[slot])
+    }
+
+    fn end_of(&self, number: i64) -> Time {
+        Time::from_ns(number.saturating_add(1).saturating_mul(self.interval_ns))
+    }
+
+    /// What comes out of a slot's window has this time.
+    fn stamp(&self, slot: usize) -> Time {
+        self.end(slot).plus_ns(-i64::from(self.again[slot].min(AGAIN_MAX)) * AGAIN_NS)
     }
 }
 
@@ -199,6 +263,38 @@ mod tests {
             windows.turn(at(clock));
             windows.turn(at(clock));
             assert_eq!(closed(&mut windows), want, "{clock}");
+        }
+    }
+
+    #[test]
+    fn no_stamp_is_given_twice() {
+        // The clock, and the end of the window that closes then: it goes back over the same windows again and again.
+        let mut windows = Windows::new(10 * SECOND_NS);
+        for (clock, want) in [
+            (25.0, None),
+            (31.0, Some(30.0)),
+            // An hour ahead, and back.
+            (3632.0, Some(40.0)),
+            (36.0, Some(3640.0)),
+            (41.0, Some(39.999)),
+            (51.0, Some(50.0)),
+            (3633.0, Some(60.0)),
+            (3641.0, Some(3639.999)),
+            (52.0, Some(3650.0)),
+            // Once more, over a restart.
+            (61.0, Some(59.999)),
+            (3634.0, Some(70.0)),
+            (3641.0, Some(3639.998)),
+        ] {
+            windows.turn(at(clock));
+            windows.turn(at(clock));
+            assert_eq!(closed(&mut windows), want, "{clock}");
+            let mut next = Windows::new(10 * SECOND_NS);
+            let (newest, before) = windows.ends().unwrap();
+            next.resume(newest, before);
+            windows.spans().into_iter().for_each(|(start, end, times)| next.has_entered(start, end, times));
+            assert_eq!((next.ends(), next.spans()), (windows.ends(), windows.spans()), "{clock}");
+            windows = next;
         }
     }
 

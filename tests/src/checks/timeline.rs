@@ -41,9 +41,9 @@ pub fn timeline(bytes: &[u8]) {
     }
     let (series, open) = (timeline.counters().series, timeline.counters().aggregated_open);
     in_file(b"", |path| {
-        assert_eq!(save(&timeline, path, time, mono).expect("state can be saved"), series);
+        assert_eq!(save(&timeline, path, time, mono, None).expect("state can be saved"), series);
         let mut next = Timeline::new(Rules::default());
-        let TakenUp::Restored(report) = take_up(&mut next, path, time, Duration::ZERO) else {
+        let TakenUp::Restored(report) = take_up(&mut next, path, time, Duration::ZERO, None) else {
             panic!("what was saved is not taken up");
         };
         assert_eq!(report.series + report.expired + report.dropped, series);
@@ -97,7 +97,7 @@ fn state_of(version: u32, series: u8, block: &[u8]) {
 fn taken_up(file: &[u8]) {
     in_file(file, |path| {
         let mut timeline = Timeline::new(Rules::default());
-        match take_up(&mut timeline, path, NOW.plus_ns(1_000_000_000), Duration::from_secs(9)) {
+        match take_up(&mut timeline, path, NOW.plus_ns(1_000_000_000), Duration::from_secs(9), None) {
             TakenUp::Restored(report) => assert_eq!(timeline.counters().series, report.series),
             TakenUp::Refused { error, aside: None } if error.is_ahead() => return,
             TakenUp::Refused { aside, .. } => {

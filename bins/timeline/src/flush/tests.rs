@@ -109,9 +109,9 @@ impl Turned {
         let mut saved = Vec::new();
         let (now, mono) = (at(self.clock), Duration::from_secs_f64(self.mono));
         let open = self.timeline.counters.aggregated_open;
-        snapshot::write(&self.timeline, &mut saved, now, mono).expect("it can be saved");
+        snapshot::write(&self.timeline, &mut saved, now, mono, None).expect("it can be saved");
         self.timeline = Timeline::new(self.timeline.rules().clone());
-        let report = snapshot::read(&mut self.timeline, &mut &*saved, now, mono);
+        let report = snapshot::read(&mut self.timeline, &mut &*saved, now, mono, None);
         let report = report.expect("what was saved is taken up");
         assert_eq!((report.aggregated_records, self.timeline.counters.aggregated_open), (open, open));
         assert!(self.timeline.counters.balanced());

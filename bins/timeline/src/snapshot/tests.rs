@@ -21,10 +21,10 @@ fn apply(timeline: &mut Timeline, kind: Kind, key: &str, value: Value, at: i64) 
 /// Saved at [`NOW`], taken up `away` seconds later by a process that has just begun.
 fn restart(timeline: &Timeline, away: i64) -> (Timeline, Restored) {
     let mut bytes = Vec::new();
-    write(timeline, &mut bytes, NOW, UP).unwrap();
+    write(timeline, &mut bytes, NOW, UP, None).unwrap();
     let mut next = Timeline::new(timeline.rules().clone());
     let now = NOW.plus_ns(away * 1_000_000_000);
-    let report = read(&mut next, &mut &*bytes, now, Duration::ZERO).unwrap();
+    let report = read(&mut next, &mut &*bytes, now, Duration::ZERO, None).unwrap();
     assert!(next.counters().balanced());
     (next, report)
 }
@@ -94,7 +94,7 @@ fn a_damaged_file_costs_only_the_state() {
         apply(&mut timeline, Kind::Gauge, &format!("gauge.{n}"), Value::U64(n), 0);
     }
     let mut good = Vec::new();
-    write(&timeline, &mut good, NOW, UP).unwrap();
+    write(&timeline, &mut good, NOW, UP, None).unwrap();
     let flipped = |at: usize| {
         let mut bytes = good.clone();
         bytes[at] ^= 0x10;
@@ -115,7 +115,7 @@ fn a_damaged_file_costs_only_the_state() {
     ] {
         fs::write(&path, &bytes).unwrap();
         let mut next = Timeline::new(Rules::default());
-        let TakenUp::Refused { error, aside: Some(aside) } = take_up(&mut next, &path, NOW, UP) else {
+        let TakenUp::Refused { error, aside: Some(aside) } = take_up(&mut next, &path, NOW, UP, None) else {
             panic!("{label}");
         };
         assert_eq!(fs::read(&aside).unwrap(), bytes, "{label}: {error}");
@@ -129,7 +129,7 @@ fn the_state_of_a_later_release_stays_where_it_is() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("timeline.state");
     check(&path).unwrap();
-    assert_eq!(save(&Timeline::new(Rules::default()), &path, NOW, UP).unwrap(), 0);
+    assert_eq!(save(&Timeline::new(Rules::default()), &path, NOW, UP, None).unwrap(), 0);
     check(&path).unwrap();
     let mut bytes = fs::read(&path).unwrap();
     bytes[8] = 9;
@@ -138,7 +138,7 @@ fn the_state_of_a_later_release_stays_where_it_is() {
     fs::write(&path, &bytes).unwrap();
     assert!(Ahead::is_why(&check(&path).unwrap_err()));
     let mut next = Timeline::new(Rules::default());
-    let TakenUp::Refused { error, aside: None } = take_up(&mut next, &path, NOW, UP) else { panic!() };
+    let TakenUp::Refused { error, aside: None } = take_up(&mut next, &path, NOW, UP, None) else { panic!() };
     assert!(error.is_ahead(), "{error}");
     assert_eq!(fs::read(&path).unwrap(), bytes);
 }
@@ -149,14 +149,63 @@ fn a_state_is_taken_up_once() {
     let path = directory.path().join("timeline.state");
     let mut timeline = Timeline::new(Rules::default());
     apply(&mut timeline, Kind::Absolute, "hits", Value::U64(60), 0);
-    assert_eq!(save(&timeline, &path, NOW, UP).unwrap(), 1);
+    assert_eq!(save(&timeline, &path, NOW, UP, None).unwrap(), 1);
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "nothing is left beside it");
     let mut next = Timeline::new(Rules::default());
     assert!(matches!(
-        take_up(&mut next, &path, NOW, UP),
+        take_up(&mut next, &path, NOW, UP, None),
         TakenUp::Restored(Restored { series: 1, absolute_records: 1, .. })
     ));
-    assert!(matches!(take_up(&mut next, &path, NOW, UP), TakenUp::Nothing));
+    assert!(matches!(take_up(&mut next, &path, NOW, UP, None), TakenUp::Nothing));
+}
+
+#[test]
+fn a_clock_that_was_set_meanwhile_ages_nothing() {
+    let up = |boot: u8, seconds| Some(Uptime { boot: [boot; 16], since: Duration::from_secs(seconds) });
+    // The uptime when it was saved and when it is taken up, an hour and ten seconds later by the wall clock; what is left.
+    for (saved, now, away, series) in [
+        (up(1, 100), up(1, 110), 10, 1),
+        (up(1, 100), up(1, 3_710), 3_610, 0),
+        (up(1, 100), up(2, 110), 3_610, 0),
+        (None, up(1, 110), 3_610, 0),
+        (up(1, 100), None, 3_610, 0),
+    ] {
+        let mut timeline = Timeline::new(Rules::default());
+        apply(&mut timeline, Kind::Gauge, "gauge", Value::U64(1), 0);
+        let mut bytes = Vec::new();
+        write(&timeline, &mut bytes, NOW, UP, saved).unwrap();
+        let mut next = Timeline::new(Rules::default());
+        let later = NOW.plus_ns(3_610_000_000_000);
+        let report = read(&mut next, &mut &*bytes, later, Duration::ZERO, now).unwrap();
+        assert_eq!((report.downtime.as_secs(), report.series), (away, series), "{saved:?} {now:?}");
+    }
+}
+
+#[test]
+fn windows_are_not_stamped_twice_over_a_restart() {
+    let hour = 3600;
+    let mut timeline = Timeline::new(Rules::default());
+    let mut stamps = Vec::new();
+    // The clock goes ahead and back over the same windows, and each time the state is taken up in between.
+    for at in [5, hour, 11, hour + 5, 22, 33, hour + 22, 44, hour + 33, 3 * hour] {
+        apply(&mut timeline, Kind::Count, "hits", Value::U64(1), at);
+        let time = NOW.plus_ns(at * 1_000_000_000);
+        while timeline.flush(time, &mut |event: Event<'_>| {
+            if event.key.ends_with(b".total") && event.value > 0.0 {
+                stamps.push(event.time);
+            }
+        }) {}
+        let mut bytes = Vec::new();
+        write(&timeline, &mut bytes, time, UP, None).unwrap();
+        let mut next = Timeline::new(Rules::default());
+        let _ = read(&mut next, &mut &*bytes, time, Duration::ZERO, None).unwrap();
+        timeline = next;
+    }
+    let given = stamps.len();
+    assert!(given >= 6, "{stamps:?}");
+    stamps.sort_unstable();
+    stamps.dedup();
+    assert_eq!(stamps.len(), given, "{stamps:?}");
 }
 
 #[test]
@@ -165,9 +214,9 @@ fn tags_that_changed_are_joined_anew() {
     let mut timeline = Timeline::new(tags("old"));
     apply(&mut timeline, Kind::Gauge, "a", Value::U64(1), 0);
     let mut bytes = Vec::new();
-    write(&timeline, &mut bytes, NOW, UP).unwrap();
+    write(&timeline, &mut bytes, NOW, UP, None).unwrap();
     let mut next = Timeline::new(tags("new"));
-    read(&mut next, &mut &*bytes, NOW, UP).unwrap();
+    read(&mut next, &mut &*bytes, NOW, UP, None).unwrap();
     assert!(
         next.table.find(Class::Plain, b"a;host=new").is_some()
             && next.table.find(Class::Plain, b"a;host=old").is_none()
@@ -185,27 +234,27 @@ proptest! {
             apply(&mut timeline, Kind::ALL[kind], &key, Value::I64(value), at);
         }
         let mut first = Vec::new();
-        write(&timeline, &mut first, NOW, UP).unwrap();
+        write(&timeline, &mut first, NOW, UP, None).unwrap();
         let mut next = Timeline::new(Rules::default());
-        let report = read(&mut next, &mut &*first, NOW, Duration::from_secs(3)).unwrap();
+        let report = read(&mut next, &mut &*first, NOW, Duration::from_secs(3), None).unwrap();
         prop_assert_eq!(report.series, timeline.counters().series);
         prop_assert_eq!(report.absolute_records, timeline.counters().absolute_open);
         prop_assert_eq!((report.expired, report.dropped), (0, 0));
         let mut second = Vec::new();
-        write(&next, &mut second, NOW, Duration::from_secs(3)).unwrap();
+        write(&next, &mut second, NOW, Duration::from_secs(3), None).unwrap();
         prop_assert_eq!(first, second);
     }
 
     #[test]
     fn reading_takes_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..200), cut in 0..400_usize) {
         let mut timeline = Timeline::new(Rules::default());
-        prop_assert!(read(&mut timeline, &mut &*bytes, NOW, UP).is_err());
+        prop_assert!(read(&mut timeline, &mut &*bytes, NOW, UP, None).is_err());
         apply(&mut timeline, Kind::Gauge, "gauge", Value::U64(1), 0);
         let mut good = Vec::new();
-        write(&timeline, &mut good, NOW, UP).unwrap();
+        write(&timeline, &mut good, NOW, UP, None).unwrap();
         if cut < good.len() {
             good[cut] ^= 1;
-            prop_assert!(read(&mut Timeline::new(Rules::default()), &mut &*good, NOW, UP).is_err());
+            prop_assert!(read(&mut Timeline::new(Rules::default()), &mut &*good, NOW, UP, None).is_err());
         }
     }
 }
