@@ -3,7 +3,7 @@ PREFIX ?= /usr
 DESTDIR ?=
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: up build test check bench simulate fuzz sanitize install deb
+.PHONY: up build test check bench faults soak simulate fuzz sanitize install deb
 
 up: ## Build in release mode and run all processes in the foreground
 	@cargo build --release --workspace --bins && exec $(TARGET)/release/leela up
@@ -28,6 +28,12 @@ bench: ## Measure; BENCH="hop live" chooses rows
 
 simulate: ## Seeds of the simulation for 5 minutes; SIMULATE_SECONDS=3600 for longer; SEED=17 runs that one, and tells it
 	SIMULATE_SECONDS=$(or $(SIMULATE_SECONDS),300) cargo test -p simulation what_went_in -- --nocapture
+
+faults: ## Break things under load, and add up; FAULTS="kill9 disk" chooses cases
+	cargo build --release --workspace --bins && cargo run --release -p faults -- $(FAULTS)
+
+soak: ## Half an hour under load: nothing may grow
+	cargo build --release --workspace --bins && cargo run --release -p faults -- soak
 
 fuzz: ## Fuzz every parser for a minute each; SECONDS_EACH=3600 for longer
 	tests/fuzz/run.sh $(or $(SECONDS_EACH),60)

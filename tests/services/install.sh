@@ -2,7 +2,7 @@
 # Installs the real services that the tests start, where this user may (Debian and its kin; versions are those of
 # the distribution's release). Says what is missing where he may not.
 set -eu
-packages="chromium collectd-core curl openssl prometheus python3 python3-docutils systemd bsdutils dpkg-dev
+packages="chromium collectd-core curl libfaketime strace openssl prometheus python3 python3-docutils systemd bsdutils dpkg-dev
 systemd-container debootstrap util-linux prosody lua-unbound lua-sec ejabberd redis-server python3-slixmpp"
 # Client libraries of StatsD and a tree to boot go into the target folder, last: what makes them may be installed here.
 into_target() { "$(dirname "$0")/statsd_clients/install.sh" && "$(dirname "$0")/booted.sh"; }

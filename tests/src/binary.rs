@@ -11,11 +11,18 @@ pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this crate lies in the workspace")
 }
 
-/// The program of a package (`leela-udp`), built when this run asks for it first.
+/// A folder of programs that are tested as they are: nothing is built then.
+const PROGRAMS: &str = "LEELA_PROGRAMS";
+
+/// The program of a package (`leela-udp`), built when this run asks for it first; or the one in the folder that
+/// `$LEELA_PROGRAMS` names, such as that of an installed package.
 ///
 /// # Panics
 /// When it cannot be built.
 pub fn binary(package: &str) -> PathBuf {
+    if let Some(folder) = env::var_os(PROGRAMS) {
+        return Path::new(&folder).join(package);
+    }
     static BUILT: Mutex<Option<HashMap<String, PathBuf>>> = Mutex::new(None);
     let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
     let built = built.get_or_insert_default();

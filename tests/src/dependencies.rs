@@ -89,7 +89,7 @@ impl Role {
             "sockets" => Role::Sockets,
             "sockets/hop" => Role::Hop,
             place if place.starts_with("bins/") => Role::Process,
-            "tests/bench" => Role::Bench,
+            "tests/bench" | "tests/faults" => Role::Bench,
             place if place == "tests" || place.starts_with("tests/") => Role::Tests,
             _ => return None,
         })

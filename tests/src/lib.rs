@@ -11,6 +11,7 @@
 //! - [`Bridge`]: leela-xmpp and all that it stands between. [`ChatServer`]: a real Prosody or ejabberd; [`ChatClient`] and [`Slixmpp`]: people at it; [`Redis`]: a real one.
 //! - [`Web`]: a client of HTTP, and [`schema`]: whether an answer is what the API's description says.
 //! - [`Load`] and [`Databus`]: numbered metrics at a stated rate, as text or in the binary form.
+//! - [`machine`]: what a figure was taken on.
 //! - [`Booted`]: a real systemd in a container, with the real units.
 //! - [`Traffic`]: everything that comes in at once there, and the account of what came out.
 //! - [`Screen`]: `leela` at a terminal, of which an emulator says what is to be seen.
@@ -32,6 +33,7 @@ mod ejabberd;
 mod frames;
 mod leela;
 mod load;
+mod machine;
 mod outage;
 mod proc;
 mod process;
@@ -59,6 +61,7 @@ pub use collectd::Packet;
 pub use frames::ByFrames;
 pub use leela::Leela;
 pub use load::{Databus, Load, Running, numbered};
+pub use machine::{load_average, machine};
 pub use outage::{Fault, Flood};
 pub use proc::{Heard, Proc};
 pub use process::Process;

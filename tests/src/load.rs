@@ -164,7 +164,9 @@ impl Databus {
 }
 
 impl Running {
-    pub(crate) fn start(
+    /// Begins to call `send` with the number of the first of the next `packed` records, and how many they are, at this
+    /// rate of records a second, as far as the machine can, until there were so many.
+    pub fn start(
         rate: u64,
         records: u64,
         packed: u64,

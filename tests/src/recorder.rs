@@ -55,7 +55,9 @@ pub struct Tally {
     pub numbered: u64,
     /// The sum of these values.
     pub numbered_sum: f64,
-    /// Events and notes that are no part of a load.
+    /// The sum of the values of events `<name>.total`.
+    pub totals: f64,
+    /// Events and notes that are no part of a load; of those that [`Recorder::keep_only`] leaves out, none.
     pub kept: Vec<Kept>,
     /// The keys of states that came, with what they hold.
     pub states: Vec<(String, Sketch)>,
@@ -64,6 +66,7 @@ pub struct Tally {
     /// Events that had come before it.
     pub gap_max_at: u64,
     seen: Numbers,
+    only: Option<&'static str>,
     next: HashMap<(u64, u8), u64>,
     last: Option<Instant>,
 }
@@ -124,6 +127,13 @@ impl Tally {
     }
 
     fn keep(&mut self, key: &[u8], value: f64, time: Time, text: &[u8]) {
+        let name = key.split(|byte| *byte == b';').next().unwrap_or_default();
+        if text.is_empty() && name.ends_with(b".total") {
+            self.totals += value;
+        }
+        if self.only.is_some_and(|only| !key.starts_with(only.as_bytes())) {
+            return;
+        }
         let owned = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("it is UTF-8");
         self.kept.push(Kept { key: owned(key), value, time, text: owned(text) });
     }
@@ -208,6 +218,11 @@ impl Recorder {
         wait_for(&format!("{count} events"), || {
             self.look(|tally| (tally.kept.len() >= count).then(|| tally.kept.clone()))
         })
+    }
+
+    /// Keeps from now on only what has a key that begins so; the rest is only counted.
+    pub fn keep_only(&self, prefix: &'static str) {
+        self.shared.tally().only = Some(prefix);
     }
 
     /// Neither reads nor registers any more, as a process that is stopped.

@@ -45,6 +45,7 @@ pub struct Sandbox {
     home: Arc<Home>,
     held: HashMap<String, Vec<OwnedFd>>,
     listen: HashMap<String, Vec<SocketAddr>>,
+    environment: Vec<(String, String)>,
 }
 
 impl Default for Sandbox {
@@ -69,7 +70,7 @@ impl Sandbox {
         let run = RuntimeDir::at(&root.path().join("run")).expect("temporary paths are short");
         run.prepare().expect("the directory is ours");
         let home = Arc::new(Home { run, root, logs: AtomicU32::new(0) });
-        Sandbox { home, held: HashMap::new(), listen: HashMap::new() }
+        Sandbox { home, held: HashMap::new(), listen: HashMap::new(), environment: Vec::new() }
     }
 
     /// The runtime directory.
@@ -148,6 +149,11 @@ impl Sandbox {
     /// Hands nothing over any more to instances of `process` that are started from now on.
     pub fn release(&mut self, process: &str) {
         self.held.remove(process);
+    }
+
+    /// Processes that are started from now on have this in their environment.
+    pub fn set_environment(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
     }
 
     /// Where leela-udp listens.
@@ -242,6 +248,7 @@ impl Sandbox {
         let file = root.join("etc").join(format!("{process}.toml"));
         fs::write(&file, config).expect("the directory is ours");
         let mut command = self.program(&format!("leela-{process}"));
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.arg("--config").arg(&file);
         command.arg("--runtime-dir").arg(self.run().path());
         command.arg("--state-dir").arg(root.join("state").join(process));

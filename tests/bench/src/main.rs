@@ -30,7 +30,6 @@ mod child;
 mod clock;
 mod figure;
 mod load;
-mod machine;
 mod memory;
 mod points;
 mod raw_http;
@@ -183,8 +182,8 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let scale = if arguments.tiny { Scale::Tiny } else { Scale::Full };
     let rows = if arguments.rows.is_empty() { Row::value_variants() } else { &arguments.rows };
-    let load = machine::load_average();
-    println!("{}; load average {load:.1}", machine::machine());
+    let load = tests::load_average();
+    println!("{}; load average {load:.1}", tests::machine());
     let (mut figures, mut failed) = (Vec::new(), 0);
     for row in rows {
         match row.run(scale) {

@@ -3,11 +3,12 @@
 
 use std::path::Path;
 
+// There is a module of this name here.
+use ::tests::machine;
 use anyhow::Context;
 use nix::time::{ClockId, clock_gettime};
 
 use crate::figure::{Figure, MARKDOWN_HEAD};
-use crate::machine::machine;
 
 const BEGIN: &str = "<!-- figures: written by `cargo run --release -p bench -- --write`, not by hand -->\n";
 const END: &str = "<!-- end of figures -->\n";
