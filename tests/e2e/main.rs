@@ -6,6 +6,7 @@ mod config_errors;
 mod core;
 mod doctor;
 mod history;
+mod hostile;
 mod http;
 mod http_bounds;
 mod kill9;

@@ -1,0 +1,89 @@
+//! Hostile input, a table for each process that takes any: it costs bounded time and memory, it is counted by name, and
+//! who is honest is served meanwhile.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod databus;
+mod datagrams;
+mod proc_socket;
+mod query_socket;
+mod requests;
+
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use tests::Process;
+
+/// How long an honest client may wait for its answer while others do their worst: builds here are slow, and share the
+/// machine with other tests.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
+
+/// Does what a hostile client does while an honest one asks again and again: each of its answers comes in time, and the
+/// process takes no more than `growth_max` bytes of memory beyond what it had.
+fn bounded(process: &Process, growth_max: u64, honest: impl Fn() + Sync, hostile: impl FnOnce()) {
+    // What it takes for being used at all.
+    (0..3).for_each(|_| honest());
+    let before = peak(process, true);
+    let is_over = AtomicBool::new(false);
+    let slowest = std::thread::scope(|scope| {
+        let neighbour = scope.spawn(|| {
+            let mut slowest = Duration::ZERO;
+            while !is_over.load(Relaxed) {
+                let begun = Instant::now();
+                honest();
+                slowest = slowest.max(begun.elapsed());
+            }
+            slowest
+        });
+        // Also where it fails: else the neighbour goes on for ever.
+        let over = Over(&is_over);
+        hostile();
+        drop(over);
+        neighbour.join().expect("who is honest is served")
+    });
+    let growth = peak(process, false).saturating_sub(before);
+    println!("slowest honest answer {slowest:?}, growth {} KiB", growth >> 10);
+    assert!(slowest <= ANSWER_MAX, "an honest client waited {slowest:?}");
+    assert!(growth <= growth_max, "it grew by {growth} bytes, at most {growth_max} are its");
+}
+
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
+/// The most memory a process has had, rings and books included, in bytes; or, where that is `begun`, what it has now.
+fn peak(process: &Process, begun: bool) -> u64 {
+    let of = |file: &str| format!("/proc/{}/{file}", process.pid());
+    if begun {
+        // Source: proc_pid_clear_refs(5).
+        fs::write(of("clear_refs"), "5").expect("it is ours");
+    }
+    let status = fs::read_to_string(of("status")).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("it has memory");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("kB") * 1024
+}
+
+const MIB: u64 = 1 << 20;
+
+/// Texts that cost much where a regular expression is made of them without a limit.
+fn regexes() -> Vec<String> {
+    vec![
+        "a{1000}".repeat(8),
+        "((((a{100}){100}){100}){100})".to_owned(),
+        "(".repeat(30_000),
+        format!("{}a{}", "(".repeat(10_000), ")".repeat(10_000)),
+        format!("{}a{}", "(?:".repeat(10_000), ")*".repeat(10_000)),
+        r"\p{L}{500}".to_owned(),
+        r"(?i)\w{300}\W{300}".to_owned(),
+        "[a-z]*".repeat(5_000),
+        "a|".repeat(15_000),
+        format!("({})+$", "(x+x+)+".repeat(1_000)),
+        "[[[[".repeat(7_000),
+        r"\".to_owned(),
+    ]
+}
