@@ -56,7 +56,7 @@ mod tests {
     #[test]
     fn columns_are_aligned() {
         let row = Row::new("kill9, udp", "10 k/s").sums(5, 4).counted("kernel_drops", 1);
-        let lines = lines(&[row.clone()]);
+        let lines = lines(std::slice::from_ref(&row));
         assert_eq!(lines[0].find("load"), lines[1].find("10 k/s"));
         assert_eq!(
             markdown(&row, "2013-07-19"),
