@@ -14,7 +14,7 @@ build: ## Build in release mode
 test: ## Install what the tests need, where this user may, and run the whole suite
 	tests/services/install.sh
 	cargo build --workspace --bins
-	cargo test --workspace
+	LEELA_PROGRAMS="$(abspath $(TARGET))/debug" cargo test --workspace
 	python3 tests/readme.py
 
 check: ## Format, lints, documents, units

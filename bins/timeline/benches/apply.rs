@@ -144,8 +144,9 @@ fn longest_calls() {
     println!("{} bytes a series", (resident_bytes() - before) / SERIES as u64);
 
     let path = std::env::temp_dir().join(format!("leela-timeline-bench-{}.state", std::process::id()));
-    let saving =
-        timed(|| assert_eq!(save(&timeline, &path, now, Duration::ZERO, None).expect("it is saved"), 1_000_000));
+    let saving = timed(|| {
+        assert_eq!(save(&timeline, &path, now, Duration::ZERO, None).expect("it is saved"), 1_000_000)
+    });
     let bytes = std::fs::metadata(&path).expect("it was saved").len();
     let mut taken_up = None;
     let mut next = self::timeline();
