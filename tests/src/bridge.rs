@@ -117,6 +117,14 @@ impl Bridge {
         self.sandbox.books("xmpp").counter(name)
     }
 
+    /// Waits until dmproc knows so many series.
+    #[track_caller]
+    pub fn wait_series(&self, count: u64) {
+        wait_until(&format!("dmproc has {count} series"), || {
+            self.sandbox.books("dmproc").counter("series") >= count
+        });
+    }
+
     /// Waits until dmproc serves so many procs.
     #[track_caller]
     pub fn wait_procs(&self, count: u64) {

@@ -48,6 +48,7 @@ fn statements(brand: Brand) {
 
     // A subscription, answered to the client that asked.
     bridge.send("gauge 1|a 1 1350334000.0;gauge 1|b 1 1350334000.0;");
+    bridge.wait_series(2);
     let statement = "SELECT id FROM ^a$;";
     let (body, json) = ask(&alice, statement);
     let key = json["results"]["key"].as_str().unwrap().to_owned();

@@ -46,12 +46,15 @@ pub(crate) fn run(scale: Scale) -> anyhow::Result<Vec<Row>> {
     let end = Duration::from_secs(pour.seconds);
     wait_long(begun, third);
     let mut memory: Vec<Trend> = PROCESSES.iter().map(|_| Trend::new(begun)).collect();
+    // Without what it maps: rings and books.
+    let mut own: Vec<Trend> = PROCESSES.iter().map(|_| Trend::new(begun)).collect();
     let mut open: Vec<Trend> = PROCESSES.iter().map(|_| Trend::new(begun)).collect();
     let (mut disk, mut series) = (Trend::new(begun), Trend::new(begun));
     while begun.elapsed() < end {
         for (at, name) in PROCESSES.iter().enumerate() {
             let pid = core.process(name).pid();
-            memory[at].note(memory_bytes(pid, "RssAnon")?);
+            memory[at].note(memory_bytes(pid, "VmRSS")?);
+            own[at].note(memory_bytes(pid, "RssAnon")?);
             open[at].note(descriptors(pid)?);
         }
         disk.note(core.books("storage").counter("disk_bytes"));
@@ -83,9 +86,10 @@ pub(crate) fn run(scale: Scale) -> anyhow::Result<Vec<Row>> {
             .must(storage.total("dropped") == 0, format!("storage dropped {}", storage.total("dropped")))
             .must(disk_highest <= disk_max_mib as f64 * MIB * DISK_OVER, "the disk is over its limit");
     let mut seen = Vec::new();
-    for ((name, memory), open) in PROCESSES.iter().zip(&memory).zip(&open) {
+    for (((name, memory), own), open) in PROCESSES.iter().zip(&memory).zip(&own).zip(&open) {
         let (rise, mean) = (memory.rise_percent(), memory.mean() / MIB);
-        seen.push(format!("{name} {mean:.1} MiB {rise:+.2} %"));
+        let (own_rise, own_mean) = (own.rise_percent(), own.mean() / MIB);
+        seen.push(format!("{name} {mean:.1} MiB {rise:+.2} % (its own {own_mean:.1} MiB {own_rise:+.2} %)"));
         // What it holds in a few seconds says nothing of growth.
         row = row.must(scale == Scale::Short || rise < RISE_MAX, format!("{name} grows by {rise:.2} %"));
         let (few, many) = open.range();

@@ -65,21 +65,26 @@ pub(super) struct Order {
 }
 
 impl Sheet {
-    /// Sorts the rows; those of which it is not known come last, whichever way.
+    /// Sorts the rows; those of which it is not known come last, whichever way. Equal ones stand by their last column, the
+    /// name: they would change places each time.
     pub(super) fn sort(&mut self, order: Order) {
         let place = |row: &Vec<Cell>| row.get(order.column).cloned().unwrap_or(Cell::None);
+        let name = |row: &Vec<Cell>| match row.last() {
+            Some(Cell::Text(name)) => name.clone(),
+            _ => String::new(),
+        };
         self.rows.sort_by(|one, other| {
-            let (one, other) = (place(one), place(other));
-            let natural = match (&one, &other) {
+            let natural = match (&place(one), &place(other)) {
                 (Cell::Number(one), Cell::Number(other)) => other.total_cmp(one),
                 (Cell::Text(one), Cell::Text(other)) => one.cmp(other),
-                (Cell::None, Cell::None) => return Ordering::Equal,
+                (Cell::None, Cell::None) => return name(one).cmp(&name(other)),
                 (Cell::None, _) => return Ordering::Greater,
                 (_, Cell::None) => return Ordering::Less,
                 (Cell::Number(_), Cell::Text(_)) => Ordering::Less,
                 (Cell::Text(_), Cell::Number(_)) => Ordering::Greater,
             };
-            if order.reverse { natural.reverse() } else { natural }
+            let natural = if order.reverse { natural.reverse() } else { natural };
+            natural.then_with(|| name(one).cmp(&name(other)))
         });
     }
 
@@ -206,7 +211,7 @@ mod tests {
             (1, false, ["a", "b", "größe"]),
             (2, false, ["a", "b", "größe"]),
             (2, true, ["größe", "b", "a"]),
-            (9, false, ["b", "größe", "a"]),
+            (9, false, ["a", "b", "größe"]),
         ] {
             let mut sheet = sheet();
             sheet.sort(order(column, reverse));
