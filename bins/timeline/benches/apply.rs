@@ -145,7 +145,7 @@ fn longest_calls() {
 
     let path = std::env::temp_dir().join(format!("leela-timeline-bench-{}.state", std::process::id()));
     let saving = timed(|| {
-        assert_eq!(save(&timeline, &path, now, Duration::ZERO, None).expect("it is saved"), 1_000_000)
+        assert_eq!(save(&timeline, &path, now, Duration::ZERO, None).expect("it is saved"), 1_000_000);
     });
     let bytes = std::fs::metadata(&path).expect("it was saved").len();
     let mut taken_up = None;
