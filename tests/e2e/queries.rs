@@ -160,7 +160,7 @@ fn a_client_that_does_not_read_loses_its_own_events_alone() {
     frame::write(&mut bytes, b"with lost;proc match 5|^load id;");
     silent.write_all(&bytes).unwrap();
     wait_until("both are there", || asked.sandbox.books("dmproc").counter("procs") == 2);
-    let sent = Load { rate: 20_000, records: RECORDS, packed: 40 }.start(asked.sandbox.listen()).finish();
+    let sent = Load { rate: 50_000, records: RECORDS, packed: 40 }.start(asked.sandbox.listen()).finish();
     let books = || asked.sandbox.books("dmproc");
     let arrived = || sent - 40 * asked.sandbox.books("udp").counter("kernel_drops");
     wait_until("the reader has all", || reader.look(|heard| heard.numbered) == arrived());

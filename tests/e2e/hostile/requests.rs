@@ -193,7 +193,7 @@ fn a_bomb_is_refused_and_costs_its_share() {
                 reply.text()
             );
         }
-        // All of it at once, from many: on a busy machine one of them may be out of time.
+        // All of it at once, from many.
         std::thread::scope(|scope| {
             for _ in 0..16 {
                 scope.spawn(|| {
@@ -204,7 +204,7 @@ fn a_bomb_is_refused_and_costs_its_share() {
                     ] {
                         let extra = format!("Content-Encoding: {coding}\r\n");
                         let status = Web::ask(address, "POST", target, &extra, body).status;
-                        assert!(matches!(status, 400 | 408 | 413 | 503), "{target}: {status}");
+                        assert!(matches!(status, 400 | 413 | 503), "{target}: {status}");
                     }
                 });
             }
