@@ -7,6 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
+use memchr::memmem;
 use nix::pty::{Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -27,10 +28,30 @@ pub struct Screen {
     reader: Option<JoinHandle<()>>,
 }
 
+/// A program draws between them what is to be seen at once (a synchronized update).
+const BEGIN: &[u8] = b"\x1b[?2026h";
+const END: &[u8] = b"\x1b[?2026l";
+
 /// What came, and what it looks like.
 struct Emulator {
     parser: vt100::Parser,
     bytes: Vec<u8>,
+    /// How many of the bytes are shown: not those of an update whose end has not come.
+    shown: usize,
+}
+
+impl Emulator {
+    fn take(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+        let hidden = &self.bytes[self.shown..];
+        let now = match memmem::rfind(hidden, BEGIN) {
+            Some(begun) if memmem::find(&hidden[begun..], END).is_none() => begun,
+            // A read may end within the mark itself.
+            _ => hidden.len() - (1..BEGIN.len()).rev().find(|&n| hidden.ends_with(&BEGIN[..n])).unwrap_or(0),
+        };
+        self.parser.process(&hidden[..now]);
+        self.shown += now;
+    }
 }
 
 impl std::fmt::Debug for Emulator {
@@ -57,15 +78,14 @@ impl Sandbox {
         drop(command);
         let master = File::from(pty.master);
         let parser = vt100::Parser::new(rows, columns, 0);
-        let seen = Arc::new(Mutex::new(Emulator { parser, bytes: Vec::new() }));
+        let seen = Arc::new(Mutex::new(Emulator { parser, bytes: Vec::new(), shown: 0 }));
         let (mut from, to) = (master.try_clone().expect("descriptors are left"), seen.clone());
         let reader = thread::spawn(move || {
             let mut buffer = [0; 65_536];
             // Its end is an error: the last one who had the terminal open has gone.
             while let Ok(length @ 1..) = from.read(&mut buffer) {
                 let mut emulator = to.lock().unwrap_or_else(PoisonError::into_inner);
-                emulator.parser.process(&buffer[..length]);
-                emulator.bytes.extend_from_slice(&buffer[..length]);
+                emulator.take(&buffer[..length]);
             }
         });
         Screen { child, master, slave: pty.slave, seen, reader: Some(reader) }

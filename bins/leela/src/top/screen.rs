@@ -16,6 +16,10 @@ use crate::output;
 /// The other screen, the cursor hidden, no wrapping at the right edge; and back.
 const ENTER: &str = "\x1b[?1049h\x1b[?25l\x1b[?7l";
 const LEAVE: &str = "\x1b[?7h\x1b[?25h\x1b[?1049l";
+/// What is between them a terminal shows at once, however many pieces it comes in; one that does not know them takes no
+/// notice. <https://contour-terminal.org/vt-extensions/synchronized-output/>
+const BEGIN: &str = "\x1b[?2026h";
+const END: &str = "\x1b[?2026l";
 /// A terminal that does not say how large it is.
 const SIZE: Size = Size { columns: 80, rows: 24 };
 
@@ -77,9 +81,9 @@ impl Screen {
         }
     }
 
-    /// Shows these lines and nothing else. All in one write, so that nothing flickers.
+    /// Shows these lines and nothing else; all at once, so that nothing flickers.
     pub(super) fn draw(&self, lines: &[(Style, String)], size: Size) -> io::Result<()> {
-        let mut out = String::from("\x1b[H");
+        let mut out = [BEGIN, "\x1b[H"].concat();
         for (at, (style, line)) in lines.iter().take(size.rows).enumerate() {
             if at > 0 {
                 out.push_str("\r\n");
@@ -98,7 +102,7 @@ impl Screen {
             }
             out.push_str("\x1b[K");
         }
-        out.push_str("\x1b[J");
+        out.extend(["\x1b[J", END]);
         write(out.as_bytes())
     }
 
