@@ -29,6 +29,29 @@ pub fn binary(package: &str) -> PathBuf {
     built.entry(package.to_owned()).or_insert_with(|| build(package)).clone()
 }
 
+/// The programs of packages as a feature of `mapped` makes them (`next-version`), kept in a folder of their own; the
+/// usual ones lie where they lay.
+///
+/// # Panics
+/// When they cannot be built.
+pub fn built_with(feature: &str, packages: &[String]) -> Vec<PathBuf> {
+    let Build { target, folder, .. } = Build::of_this_program();
+    let kept = target.join("versions").join(feature);
+    std::fs::create_dir_all(&kept).expect("the target folder is ours");
+    let all: Vec<&str> = packages.iter().flat_map(|package| ["--package", package]).collect();
+    // In the usual folder, so that other people's crates are not built again.
+    let feature = format!("mapped/{feature}");
+    cargo_build(&[&["--package", "mapped", "--features", &feature], &all[..]].concat());
+    let keep = |package: &String| {
+        let program = kept.join(package);
+        std::fs::copy(folder.join(package), &program).expect("it was built");
+        program
+    };
+    let programs = packages.iter().map(keep).collect();
+    cargo_build(&all);
+    programs
+}
+
 /// The target folder of the build that this program is of.
 pub(crate) fn target_folder() -> PathBuf {
     Build::of_this_program().target
@@ -66,18 +89,23 @@ impl Build {
 }
 
 fn build(package: &str) -> PathBuf {
+    cargo_build(&["--package", package]);
+    Build::of_this_program().folder.join(package)
+}
+
+/// Builds programs with the profile and into the folder of this program.
+fn cargo_build(arguments: &[&str]) {
     let Build { target, triple, folder } = Build::of_this_program();
     let profile = match folder.file_name().and_then(|name| name.to_str()) {
         Some("debug") | None => "dev",
         Some(profile) => profile,
     };
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(["build", "--quiet", "--package", package, "--bins", "--profile", profile]);
+    command.args(["build", "--quiet", "--bins", "--profile", profile]).args(arguments);
     if let Some(triple) = triple {
         command.arg("--target").arg(triple);
     }
     let status = command.arg("--target-dir").arg(target).current_dir(workspace()).status();
     let status = status.expect("cargo runs");
-    assert!(status.success(), "building {package}: {status}");
-    folder.join(package)
+    assert!(status.success(), "cargo build {}: {status}", arguments.join(" "));
 }

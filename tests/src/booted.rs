@@ -125,11 +125,9 @@ impl Booted {
     /// Installs programs, units and configurations, as `make install` does: the programs of `processes` and `leela`, of
     /// the profile of the test.
     pub fn install(&self, processes: &[&str]) {
-        let programs: Vec<PathBuf> = processes
-            .iter()
-            .map(|process| binary(&format!("leela-{process}")))
-            .chain([binary("leela")])
-            .collect();
+        let packages = processes.iter().map(|process| format!("leela-{process}"));
+        let programs: Vec<PathBuf> =
+            packages.chain(["leela".to_owned()]).map(|package| binary(&package)).collect();
         self.install_built(&programs);
     }
 

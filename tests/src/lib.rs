@@ -51,7 +51,7 @@ mod traffic;
 mod wait;
 mod web;
 
-pub use binary::{binary, workspace};
+pub use binary::{binary, built_with, workspace};
 pub use booted::Booted;
 pub use bridge::{BOT, Bridge};
 pub use browser::{Browser, DESK, Look, PHONE};

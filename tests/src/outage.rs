@@ -2,7 +2,11 @@
 
 use std::net::UdpSocket;
 
+use common::metric::Kind;
+use common::time::Time;
+
 use crate::booted::Booted;
+use crate::collectd::Packet;
 use crate::wait::wait_until;
 
 /// Why a service cannot start.
@@ -52,20 +56,27 @@ impl Booted {
         wait_until(&format!("leela-{service} starts"), || is_active("service"));
     }
 
-    /// Sends so many small datagrams to leela-udp or leela-statsd while it cannot start.
+    /// Sends so many small datagrams to leela-udp, leela-statsd or leela-collectd while it cannot start.
     pub fn flood(&self, input: &str, sent: u64) -> Flood {
         let count = |counter: &str| self.books(input).counter(counter);
         let before = ["datagrams", "kernel_drops"].map(count);
         let (listen, datagram) = match input {
-            "statsd" => ("127.0.0.1:8125", "flood:1|g"),
-            _ => ("127.0.0.1:6968", "gauge 5|flood 1;"),
+            "statsd" => ("127.0.0.1:8125", b"flood:1|g".to_vec()),
+            "collectd" => {
+                let one = 1_f64.to_bits();
+                (
+                    "127.0.0.1:25826",
+                    Packet::of(["flood", "f", "gauge", "x"], Kind::Gauge, one, Time::now()).bytes().to_vec(),
+                )
+            }
+            _ => ("127.0.0.1:6968", b"gauge 5|flood 1;".to_vec()),
         };
         self.outage(input, Fault::Configuration, || {
             self.inside(|| {
                 let socket = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
                 socket.connect(listen).expect("loopback");
                 for _ in 0..sent {
-                    socket.send(datagram.as_bytes()).expect("a socket unit listens");
+                    socket.send(&datagram).expect("a socket unit listens");
                 }
             });
         });

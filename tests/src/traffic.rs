@@ -146,6 +146,17 @@ impl<'a> Traffic<'a> {
         self.wait_flow(FLOW);
     }
 
+    /// Puts other builds of all programs in the place of those that run, and restarts one service after the other, as a
+    /// package does.
+    pub fn upgrade(&self, programs: &[PathBuf]) {
+        self.booted.install_built(programs);
+        for service in SERVICES {
+            self.wait_flow(FLOW);
+            self.booted.ok(&format!("systemctl restart leela-{service}.service"));
+        }
+        self.wait_flow(FLOW);
+    }
+
     /// Ends the loads, waits until all of it is accounted for, and gives the account.
     pub fn settle(self) -> Account {
         let Traffic { booted, recorder, gauges, counts, mut sender, no_peer } = self;

@@ -27,7 +27,7 @@ fn what_comes_for_a_service_that_cannot_start_waits_for_it() {
     let account = traffic.settle();
     assert!(account.holds(), "{account:#?}");
 
-    for input in ["udp", "statsd"] {
+    for input in ["udp", "statsd", "collectd"] {
         assert_eq!(booted.flood(input, WAIT), Flood { sent: WAIT, read: WAIT, kernel_drops: 0 }, "{input}");
         let Flood { sent, read, kernel_drops } = booted.flood(input, 2 * WAIT);
         assert_eq!(read + kernel_drops, sent, "{input}: what had no room is booked");

@@ -9,6 +9,7 @@ mod explosion;
 mod kill9;
 mod neighbours;
 mod soak;
+mod systemd;
 
 mod clock;
 mod core;
@@ -55,6 +56,9 @@ enum Case {
     Clock,
     Conserve,
     Explosion,
+    SystemdRestarts,
+    SystemdUpgrades,
+    SystemdUnstartable,
     Soak,
 }
 
@@ -71,6 +75,9 @@ impl Case {
             Case::Clock => clock_jumps::run(scale),
             Case::Conserve => conserve::run(scale),
             Case::Explosion => explosion::run(scale),
+            Case::SystemdRestarts => systemd::restarts(scale),
+            Case::SystemdUpgrades => systemd::upgrades(scale),
+            Case::SystemdUnstartable => systemd::unstartable(scale),
             Case::Soak => soak::run(scale),
         }
     }
