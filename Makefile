@@ -3,7 +3,7 @@ PREFIX ?= /usr
 DESTDIR ?=
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: up build test check bench faults soak simulate fuzz sanitize install deb
+.PHONY: up build test check bench faults soak simulate fuzz sanitize interleave install deb
 
 up: ## Build in release mode and run all processes in the foreground
 	@cargo build --release --workspace --bins && exec $(TARGET)/release/leela up
@@ -40,6 +40,9 @@ fuzz: ## Fuzz every parser for a minute each; SECONDS_EACH=3600 for longer
 
 sanitize: ## The modules with unsafe, under the address sanitizer (a nightly toolchain)
 	tests/sanitize.sh
+
+interleave: ## What threads share by rules of its own, in thousands of interleavings
+	tests/interleave.sh
 
 install: build ## Install programs, units, configuration and man pages
 	systemd/install.sh "$(TARGET)/release" "$(DESTDIR)" "$(PREFIX)"

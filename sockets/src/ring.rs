@@ -48,6 +48,10 @@ const WRAP: u32 = u32::MAX;
 const ROOM_BYTES: u64 = 256 * 1024;
 /// An empty ring goes back to its front from here on, so that a quiet process touches few pages.
 const FRONT_BYTES: u64 = 256 * 1024;
+/// An empty ring keeps twice the room that it needed lately, at least so much, and gives back what is half as much again.
+const KEPT_BYTES: u64 = 1024 * 1024;
+/// What was needed is forgotten by this part with every time that it goes back.
+const FORGOTTEN: u64 = 64;
 /// From so far behind on, a peer makes the ring walk through memory that is in no cache: see [`image`].
 const FAR_BYTES: u64 = 4 * 1024 * 1024;
 
@@ -109,6 +113,8 @@ pub struct Ring {
     peers: Vec<Peer>,
     /// Bytes of the body that have room on the device.
     room: u64,
+    /// How far it went lately before it was empty again.
+    lately: u64,
     image: Image,
     #[cfg(test)]
     room_max: u64,
@@ -161,6 +167,7 @@ impl Ring {
             numbers: numbers_of(carried),
             peers: Vec::new(),
             room: 0,
+            lately: 0,
             image: Image::default(),
             #[cfg(test)]
             room_max: u64::MAX,
@@ -223,6 +230,9 @@ impl Ring {
             let at = (self.head % self.bytes) as usize;
             self.mapping.body_mut()[at..at + 4].copy_from_slice(&WRAP.to_ne_bytes());
             self.follow_head(self.head + to_end);
+            if empty_far_out {
+                self.give_room_back(at as u64);
+            }
         } else {
             self.make_room(need);
         }
@@ -359,6 +369,16 @@ impl Ring {
         self.mapping.reserve(self.room as usize..bytes as usize)?;
         self.room = bytes;
         Ok(())
+    }
+
+    /// A burst long ago is no reason to hold memory: an empty ring gives back what lies far behind `at`, where its last
+    /// lap ended. Nothing is there that anybody needs, nor a successor that begins at a head before this one.
+    fn give_room_back(&mut self, at: u64) {
+        self.lately = at.max(self.lately - self.lately / FORGOTTEN);
+        let kept = (2 * self.lately).max(KEPT_BYTES).next_multiple_of(ROOM_BYTES).min(self.bytes);
+        if self.room > kept + kept / 2 && self.mapping.release(kept as usize).is_ok() {
+            self.room = kept;
+        }
     }
 
     fn place(&self, place: usize) -> &[AtomicU64] {

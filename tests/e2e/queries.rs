@@ -171,7 +171,7 @@ fn a_client_that_does_not_read_loses_its_own_events_alone() {
         (first..first + PACKED).for_each(|number| numbered(&mut text, number));
         asked.client.send(&text).unwrap();
         // No faster than it reads, whatever else this machine does: else its own buffer runs over, too.
-        if (first + PACKED) % STEP == 0 {
+        if (first + PACKED).is_multiple_of(STEP) {
             wait_until("the reader has all", || {
                 reader.look(|heard| heard.numbered) == arrived(first + PACKED)
             });

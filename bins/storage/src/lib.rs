@@ -12,6 +12,7 @@ pub mod files;
 pub mod log;
 pub mod sealed;
 pub mod store;
+mod sync;
 #[doc(hidden)]
 pub mod testing;
 mod varint;

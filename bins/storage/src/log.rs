@@ -23,6 +23,8 @@
 //! Each opening begins a new segment, well behind all positions that were ever handed out: after a power cut those
 //! of what was lost are not used again for something else, and nothing is ever written behind a torn end.
 
+#[cfg(all(test, shuttle))]
+mod interleaved;
 mod replay;
 mod segment;
 #[cfg(test)]
@@ -31,12 +33,12 @@ mod tests;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use common::time::Time;
 use thiserror::Error;
 
 use crate::files::{File, SharedFiles};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use segment::{HEAD_BYTES, Head, Kind, Place};
 
 pub use replay::{Damage, Entry, Replay, Report};

@@ -26,6 +26,7 @@ pub mod options;
 pub mod small;
 
 mod ahead;
+mod bell;
 mod clean;
 mod generation;
 mod index;

@@ -106,6 +106,17 @@ pub struct Ends<S = UnixDatagram> {
     pub state: PathBuf,
 }
 
+/// The clocks at a moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Clocks {
+    /// The one that nobody sets.
+    pub now: Instant,
+    /// The wall clock.
+    pub time: Time,
+    /// Since when the machine is up, asked again whenever the state is saved.
+    pub uptime: fn() -> Option<Uptime>,
+}
+
 impl Service {
     /// Takes up the saved state and registers the sockets.
     pub fn open(
@@ -120,8 +131,8 @@ impl Service {
         ends.multicast.set_nonblocking(true)?;
         registry.register(&mut SourceFd(&ends.databus.as_raw_fd()), DATABUS, Interest::READABLE)?;
         registry.register(&mut SourceFd(&ends.multicast.as_raw_fd()), MULTICAST, Interest::READABLE)?;
-        let (now, time) = (Instant::now(), Time::now());
-        Ok(Service::over_on(timeline, ends, books, output, drain_timeout, now, time, Uptime::now))
+        let clocks = Clocks { now: Instant::now(), time: Time::now(), uptime: Uptime::now };
+        Ok(Service::over(timeline, ends, books, output, drain_timeout, clocks))
     }
 
     /// Makes events of metrics until it is told to stop; then saves its state.
@@ -146,30 +157,16 @@ impl Service {
 }
 
 impl<N: Net, S: Bound> Service<N, S> {
-    /// As [`Service::open`], over any network, at this moment, on a machine of which it is not known how long it is up.
+    /// As [`Service::open`], over any network, by these clocks.
     pub fn over(
-        timeline: Timeline,
-        ends: Ends<S>,
-        books: Books<Booked>,
-        output: Output<N>,
-        drain_timeout: Duration,
-        now: Instant,
-        time: Time,
-    ) -> Service<N, S> {
-        Service::over_on(timeline, ends, books, output, drain_timeout, now, time, || None)
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "what it stands on, and three clocks")]
-    fn over_on(
         mut timeline: Timeline,
         ends: Ends<S>,
         mut books: Books<Booked>,
         output: Output<N>,
         drain_timeout: Duration,
-        now: Instant,
-        time: Time,
-        uptime: fn() -> Option<Uptime>,
+        clocks: Clocks,
     ) -> Service<N, S> {
+        let Clocks { now, time, uptime } = clocks;
         let taken_up = take_up(&mut timeline, &ends.state, time, uptime());
         let lost_before = books.counters.absolute_lost + books.counters.aggregated_lost;
         let base = Base::new(&mut books.counters, &taken_up);

@@ -34,12 +34,13 @@
 //! │ u32     │ u16    │ length bytes                  │
 //! └─────────┴────────┴───────────────────────────────┘
 //! ```
-//! A record of kind 0 says which windows these slots are of. It has no key: `time` is the end of the newest window, which
-//! is the first slot's; the low bits of `extra` say what becomes of the other slot (0 it is empty, 1 it is open, 2 it is
-//! being emitted), whose window ends at `value`. In the place of its key stand the id of the machine's boot, 16 bytes,
-//! and its uptime, u64 in ns, both 0 when not known; then the spans of windows that were entered before it, of 20 bytes
-//! each: start and end, i64 in ns, and how often, u32. Version 1 has neither it nor those kinds; it is taken up too. Bases stay as they are: a rate is divided by its gap, whatever that is. Limits do not hold back what was
-//! known; `[tags]` are joined anew.
+//! The first record is of kind 0 and says which windows these slots are of. It has no key: `time` is the end of the newest
+//! window, which is the first slot's (0 where none has begun); the low bits of `extra` say what becomes of the other slot
+//! (0 it is empty, 1 it is open, 2 it is being emitted), whose window ends at `value`. In the place of its key stand the
+//! id of the machine's boot, 16 bytes, and its uptime, u64 in ns, both 0 when not known; then the spans of windows that
+//! were entered before it, of 20 bytes each: start and end, i64 in ns, and how often, u32. Version 1 has neither it nor
+//! those kinds; it is taken up too. Bases stay as they are: a rate is divided by its gap, whatever that is. Limits do not
+//! hold back what was known; `[tags]` are joined anew.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -251,8 +252,7 @@ pub(crate) fn write(
 ) -> io::Result<u64> {
     let series = timeline.counters().series;
     let clock = timeline.rules().clock(now, mono, timeline.windows);
-    let windows = timeline.windows.ends().map(|ends| (ends, timeline.windows.spans()));
-    let records = series + u64::from(windows.is_some());
+    let records = series + 1;
     let mut header = Vec::with_capacity(HEADER_BYTES);
     header.extend_from_slice(MAGIC);
     header.extend_from_slice(&VERSIONS.written().to_le_bytes());
@@ -262,9 +262,8 @@ pub(crate) fn write(
     to.write_all(&header)?;
 
     let mut block = Vec::with_capacity(BLOCK_BYTES_MAX);
-    if let Some(((newest, before), spans)) = windows {
-        encode_windows(newest, before, uptime, &spans, &mut block);
-    }
+    let (newest, before) = timeline.windows.ends().unwrap_or((NONE_YET, None));
+    encode_windows(newest, before, uptime, &timeline.windows.spans(), &mut block);
     for id in 0..timeline.table.series.end() {
         let Some(one) = timeline.table.series.get(id) else { continue };
         encode(one, timeline, &clock, &mut block);
@@ -543,7 +542,9 @@ impl<'a> Record<'a> {
             2 => Some(Other::Closing),
             _ => return Err(SnapshotError::Record),
         };
-        timeline.windows.resume(self.time, other.map(|other| (Time::from_ns(end), other)));
+        if self.time != NONE_YET {
+            timeline.windows.resume(self.time, other.map(|other| (Time::from_ns(end), other)));
+        }
         if self.key.is_empty() {
             return Ok(None);
         }

@@ -14,6 +14,11 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+// Under `--cfg shuttle` the tests try one interleaving after the other (`tests/interleave.sh`).
+#[cfg(all(test, shuttle))]
+use shuttle::sync::atomic::{AtomicU64, fence};
+#[cfg(not(all(test, shuttle)))]
 use std::sync::atomic::{AtomicU64, fence};
 
 /// Words of the file that banks of `n` words take.
@@ -51,18 +56,64 @@ pub fn read_file(file: &File, offset: u64, n: usize) -> io::Result<Vec<u64>> {
         Ok(u64::from_ne_bytes(word))
     };
     let mut bytes = vec![0; n * 8];
-    loop {
-        let before = turn()?;
-        file.read_exact_at(&mut bytes, offset + 8 + (before % 2) * n as u64 * 8)?;
-        // After one commit the writer may be filling this bank already.
-        if turn()? == before {
-            break;
-        }
-    }
+    let copy = |bank: u64| file.read_exact_at(&mut bytes, offset + 8 + bank * n as u64 * 8);
+    copy_whole(turn, copy)?;
     Ok(bytes.chunks_exact(8).map(|word| u64::from_ne_bytes(word.try_into().expect("8 bytes"))).collect())
 }
 
-#[cfg(test)]
+/// Copies the bank that holds, until it held from the first word to the last.
+fn copy_whole<E>(
+    turn: impl Fn() -> Result<u64, E>,
+    mut copy: impl FnMut(u64) -> Result<(), E>,
+) -> Result<(), E> {
+    loop {
+        let before = turn()?;
+        copy(before % 2)?;
+        // After one commit the writer may be filling this bank already.
+        if turn()? == before {
+            return Ok(());
+        }
+    }
+}
+
+#[cfg(all(test, shuttle))]
+mod interleaved {
+    use std::convert::Infallible;
+    use std::sync::Arc;
+
+    use super::*;
+
+    const WORDS: usize = 3;
+
+    #[test]
+    fn a_reader_sees_whole_commits_and_never_an_older_one() {
+        let run = || {
+            let area: Arc<Vec<AtomicU64>> = Arc::new((0..words(WORDS)).map(|_| AtomicU64::new(0)).collect());
+            let ours = Arc::clone(&area);
+            let writer =
+                shuttle::thread::spawn(move || (1..=5).for_each(|round| commit(&ours, &[round; WORDS])));
+            let mut last = 0;
+            for _ in 0..3 {
+                let mut seen = [0; WORDS];
+                let whole = copy_whole::<Infallible>(
+                    || Ok(area[0].load(Acquire)),
+                    |bank| {
+                        let bank = &area[1 + bank as usize * WORDS..];
+                        seen.iter_mut().zip(bank).for_each(|(seen, word)| *seen = word.load(Acquire));
+                        Ok(())
+                    },
+                );
+                assert_eq!(whole, Ok(()));
+                assert!(seen == [seen[0]; WORDS] && seen[0] >= last, "{seen:?} after {last}");
+                last = seen[0];
+            }
+            writer.join().expect("it ends");
+        };
+        shuttle::check_random(run, 20_000);
+    }
+}
+
+#[cfg(all(test, not(shuttle)))]
 mod tests {
     use super::*;
     use crate::Mapping;

@@ -54,7 +54,8 @@ impl Mapping {
         }
         // SAFETY: the bytes of a mapped file may change or vanish under the map only when somebody else
         // writes or shortens the file. All writers go through this function, hold the lock above for as long
-        // as the map lives and never shorten; readers do not map. The directory belongs to Leela's users.
+        // as the map lives and never shorten; readers do not map. The directory belongs to Leela's users. `release`
+        // changes bytes under the map, and borrows all of it.
         let map = unsafe { MmapOptions::new().len(bytes).map_mut(&file)? };
         let mapping = Mapping { map, words, locked: file };
         mapping.take_room(0..words * WORD_BYTES)?;
@@ -67,6 +68,23 @@ impl Mapping {
     pub fn reserve(&self, body: Range<usize>) -> io::Result<()> {
         let behind_words = |at: usize| (self.words * WORD_BYTES).saturating_add(at).min(self.map.len());
         self.take_room(behind_words(body.start)..behind_words(body.end))
+    }
+
+    /// Gives back the room of the body from here on, with the memory that it was: it is zeros now. Before something is
+    /// written there, room has to be taken again.
+    pub fn release(&mut self, from: usize) -> io::Result<()> {
+        let start = (self.words * WORD_BYTES).saturating_add(from).min(self.map.len());
+        if start == self.map.len() {
+            return Ok(());
+        }
+        let length = i64::try_from(self.map.len() - start).map_err(io::Error::other)?;
+        let start = i64::try_from(start).map_err(io::Error::other)?;
+        let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+        match fallocate(&self.locked, flags, start, length) {
+            // A file system that keeps what it has.
+            Ok(()) | Err(Errno::EOPNOTSUPP) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
     }
 
     fn take_room(&self, bytes: Range<usize>) -> io::Result<()> {
@@ -137,6 +155,27 @@ mod tests {
         mapping.reserve(1 << 19..usize::MAX).unwrap();
         mapping.reserve(1 << 21..usize::MAX).unwrap();
         assert!(taken() >= 1 << 20, "{}", taken());
+    }
+
+    #[test]
+    fn what_is_given_back_is_zeros_and_can_be_taken_again() {
+        use std::os::unix::fs::MetadataExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ring");
+        let mut mapping = Mapping::open(&path, 512, 1 << 20).unwrap();
+        let taken = || std::fs::metadata(&path).unwrap().blocks() * 512;
+        mapping.reserve(0..1 << 20).unwrap();
+        mapping.body_mut().fill(7);
+        mapping.release(1 << 18).unwrap();
+        assert!((1 << 18..1 << 19).contains(&taken()), "{}", taken());
+        let (kept, given) = mapping.body().split_at(1 << 18);
+        assert!(kept.iter().all(|byte| *byte == 7) && given.iter().all(|byte| *byte == 0));
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), 4096 + (1 << 20));
+        mapping.reserve(1 << 18..1 << 20).unwrap();
+        mapping.body_mut()[(1 << 20) - 1] = 9;
+        mapping.release(1 << 20).unwrap();
+        mapping.release(usize::MAX).unwrap();
+        assert_eq!(mapping.body()[(1 << 20) - 1], 9);
     }
 
     #[test]

@@ -78,6 +78,37 @@ fn an_empty_ring_stays_at_its_front() {
 }
 
 #[test]
+fn a_burst_long_ago_holds_no_room() {
+    use std::os::unix::fs::MetadataExt;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("r");
+    let mut ring = Ring::open(&path, 16 << 20, 1, &[0; 16]).unwrap();
+    let place = ring.join(Path::new("/a"), EVENTS).unwrap();
+    let taken = || fs::metadata(&path).unwrap().blocks() * 512;
+    let datagram = |number: u32| number.to_le_bytes().repeat(2_500);
+    for burst in [1000, 500] {
+        (0..burst).for_each(|number| ring.append(2, 1, &datagram(number)));
+        ring.seal();
+        assert!(taken() >= u64::from(burst) * 10_000, "{}", taken());
+        let came = drain(&mut ring, place);
+        assert!(came.iter().zip(0..burst).all(|(came, number)| *came == datagram(number)));
+        assert_eq!(came.len() as u32, burst);
+        // As it goes on, it is forgotten; nothing that comes meanwhile is.
+        let mut laps = 0;
+        while taken() > 2 * KEPT_BYTES {
+            for number in 0..30 {
+                ring.append(2, 1, &datagram(number));
+                ring.seal();
+                assert_eq!(drain(&mut ring, place), [datagram(number)]);
+            }
+            laps += 1;
+            assert!(laps < 10 * FORGOTTEN, "{} are taken", taken());
+        }
+    }
+    assert_eq!((ring.peers()[place].dropped, ring.waiting(place)), (0, 0));
+}
+
+#[test]
 fn a_ring_that_went_back_to_its_front_has_all_its_room() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("r");

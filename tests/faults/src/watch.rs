@@ -42,8 +42,13 @@ impl Trend {
         self.points.iter().map(|(_, value)| value).sum::<f64>() / self.points.len() as f64
     }
 
-    /// By how much the line of least squares rises from the first point to the last, in hundredths of the mean.
+    /// [`Trend::rise`] in hundredths of the mean.
     pub(crate) fn rise_percent(&self) -> f64 {
+        self.rise() / self.mean() * 100.0
+    }
+
+    /// By how much the line of least squares rises from the first point to the last.
+    pub(crate) fn rise(&self) -> f64 {
         let n = self.points.len() as f64;
         let mean_x = self.points.iter().map(|(x, _)| x).sum::<f64>() / n;
         let mean_y = self.mean();
@@ -53,7 +58,7 @@ impl Trend {
             xx += (x - mean_x) * (x - mean_x);
         }
         let [Some(first), Some(last)] = [self.points.first(), self.points.last()] else { return f64::NAN };
-        xy / xx * (last.0 - first.0) / mean_y * 100.0
+        xy / xx * (last.0 - first.0)
     }
 
     /// The lowest and the highest value.

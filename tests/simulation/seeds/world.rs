@@ -1,5 +1,6 @@
 //! All processes of an instance, and the clocks; what happens to them is the seed's.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -11,8 +12,9 @@ use common::wire::{Content, Header};
 use hop::{Output, Turn};
 use leela_storage::store::options::Options;
 use leela_timeline::rules::Rules;
-use leela_timeline::service::{DATABUS, Ends, MULTICAST, OUTPUT, Service};
+use leela_timeline::service::{Clocks, DATABUS, Ends, MULTICAST, OUTPUT, Service};
 use leela_timeline::timeline::Timeline;
+use leela_timeline::uptime::Uptime;
 use mio::Token;
 use sockets::peer::Standing;
 use sockets::ring::RingFile;
@@ -29,6 +31,15 @@ use crate::store::Storage;
 
 /// The wall clock when the world begins.
 const BEGIN: i64 = 1_780_000_000;
+
+thread_local! {
+    /// Of the world of this thread: what the timeline asks the machine.
+    static UPTIME: Cell<Option<Uptime>> = const { Cell::new(None) };
+}
+
+fn uptime() -> Option<Uptime> {
+    UPTIME.get()
+}
 
 pub(crate) struct World {
     pub(crate) random: Random,
@@ -53,8 +64,8 @@ pub(crate) struct World {
     pub(crate) drawn: u64,
     /// What makes names longer: rings are full sooner.
     pub(crate) pad: String,
-    /// The clock of a seed is set by an hour in one direction, forward or back, as often as it is.
-    pub(crate) jump: i64,
+    /// When the machine came up.
+    booted: Duration,
     pub(crate) faults: u64,
     pub(crate) cuts: u64,
     /// What the last books of the timeline say is lost, and whether more may be when it is started.
@@ -80,7 +91,6 @@ impl World {
         options.min_free = 1 << 20;
         let storage = Storage::new(room.path().join("store0"), options, &run);
         std::fs::create_dir(&storage.directory).map_err(|err| err.to_string())?;
-        let jump = *random.pick(&[-1, 1]);
         let pad = "x".repeat(*random.pick(&[0, 60, 300, 600]));
         let mut world = World {
             random,
@@ -103,7 +113,7 @@ impl World {
             ledger: Ledger::default(),
             drawn: 0,
             pad,
-            jump,
+            booted: Duration::ZERO,
             faults: 0,
             cuts: 0,
             lost: 0,
@@ -122,6 +132,8 @@ impl World {
         self.hop = Hop::default();
         self.ledger = Ledger::default();
         self.lost = 0;
+        self.booted = self.now;
+        self.keep_uptime();
         self.timeline.die(self.now);
         self.inputs = ["udp", "statsd", "http"].map(Input::new).into();
         self.peers = vec![
@@ -180,6 +192,7 @@ impl World {
     /// Lets the clocks go on, and everybody have a turn now and then.
     pub(crate) fn pass(&mut self, time: Duration) -> Result<(), String> {
         self.now += time;
+        self.keep_uptime();
         self.wall = self.wall.plus_ns(time.as_nanos() as i64);
         self.step()
     }
@@ -252,6 +265,11 @@ impl World {
     }
 
     /// Starts the timeline; what its predecessor had open is in its state, or lost.
+    fn keep_uptime(&self) {
+        let since = self.now - self.booted;
+        UPTIME.set(Some(Uptime { boot: [1 + self.cuts as u8; 16], since }));
+    }
+
     pub(crate) fn start_timeline(&mut self) -> Result<(), String> {
         let books =
             Books::open(&self.run.books("timeline"), "timeline", 64).map_err(|err| err.to_string())?;
@@ -268,7 +286,8 @@ impl World {
             state,
         };
         let timeline = Timeline::new(Rules::default());
-        let service = Service::over(timeline, ends, books, output, Duration::ZERO, instant, self.wall);
+        let clocks = Clocks { now: instant, time: self.wall, uptime };
+        let service = Service::over(timeline, ends, books, output, Duration::ZERO, clocks);
         self.timeline.live = Some(service);
         (self.timeline_owner, self.timeline_tick) = (owner, self.now);
         Ok(())

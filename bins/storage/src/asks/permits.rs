@@ -1,6 +1,8 @@
 //! How many may work at the same time.
 
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::PoisonError;
+
+use crate::sync::{Condvar, Mutex};
 
 /// So many permits, lent and given back.
 #[derive(Debug)]
@@ -34,7 +36,37 @@ impl Drop for Permit<'_> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, shuttle))]
+mod interleaved {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::sync::atomic::{AtomicU32, Ordering};
+
+    #[test]
+    fn no_more_hold_one_than_there_are_and_everybody_gets_one() {
+        let run = || {
+            let permits = Arc::new(Permits::new(2));
+            let held = Arc::new(AtomicU32::new(0));
+            let work = || {
+                let (permits, held) = (Arc::clone(&permits), Arc::clone(&held));
+                shuttle::thread::spawn(move || {
+                    for _ in 0..2 {
+                        let permit = permits.take();
+                        assert!(held.fetch_add(1, Ordering::SeqCst) < 2);
+                        held.fetch_sub(1, Ordering::SeqCst);
+                        drop(permit);
+                    }
+                })
+            };
+            let threads: Vec<_> = (0..4).map(|_| work()).collect();
+            threads.into_iter().for_each(|thread| thread.join().expect("it ends"));
+        };
+        shuttle::check_random(run, 20_000);
+    }
+}
+
+#[cfg(all(test, not(shuttle)))]
 mod tests {
     use super::*;
 

@@ -27,13 +27,14 @@ mod write;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use common::time::Time;
 use common::wire::Header;
 
+use super::bell::Bell;
 use super::generation::Generation;
 use super::index::{self, Index};
 use super::options::Options;
@@ -66,10 +67,8 @@ pub struct Embedded {
     /// The state file may say that all up to here is sealed: also when saving it failed half-way.
     pub(super) announced: AtomicU64,
     pub(super) full: AtomicU8,
-    pub(super) is_stopping: AtomicBool,
-    /// Something is due before its time.
-    due: Mutex<bool>,
-    is_due: Condvar,
+    /// Rung where something is due before its time, and at the end.
+    pub(super) bell: Bell,
     pub(super) index_rebuilt: AtomicU64,
     /// What failed last, and since when things fail.
     pub(super) failing: Mutex<Option<(String, Time)>>,
@@ -159,8 +158,7 @@ impl Embedded {
 
     /// Wakes the maintenance thread.
     pub(super) fn wake(&self) {
-        *lock(&self.due) = true;
-        self.is_due.notify_all();
+        self.bell.ring();
     }
 
     /// Before this time nothing of a series is kept, in ms since 1970.
@@ -206,15 +204,11 @@ impl Store for Embedded {
     }
 
     fn wait(&self, at_most: Duration) {
-        let due = lock(&self.due);
-        let is_quiet = |due: &mut bool| !*due && !self.is_stopping.load(Ordering::Relaxed);
-        let waited = self.is_due.wait_timeout_while(due, at_most, is_quiet);
-        *waited.unwrap_or_else(PoisonError::into_inner).0 = false;
+        self.bell.wait(at_most);
     }
 
     fn stop(&self) {
-        self.is_stopping.store(true, Ordering::Relaxed);
-        self.wake();
+        self.bell.end();
     }
 
     fn close(&self, now: Time) -> Result<(), StoreError> {
@@ -326,7 +320,7 @@ impl Store for Embedded {
         let view = self.view();
         let mut verified = Verified::default();
         for volume in view.volumes.iter() {
-            if !go_on() || self.is_stopping.load(Ordering::Relaxed) {
+            if !go_on() || self.bell.is_over() {
                 return Err(StoreError::Closing);
             }
             verified.files += 1;

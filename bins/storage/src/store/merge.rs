@@ -1,6 +1,5 @@
 //! Merging: files of one span of time that follow each other in the log become one.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
 
 use common::time::Time;
@@ -214,7 +213,7 @@ impl Merger<'_> {
         loop {
             count += 1;
             if count.is_multiple_of(SLICE) {
-                if self.store.is_stopping.load(Ordering::Relaxed) {
+                if self.store.bell.is_over() {
                     return Ok(Merged::Stopped);
                 }
                 // Sealing does not wait for a long merge: memory is what there is least of.

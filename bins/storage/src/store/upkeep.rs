@@ -7,7 +7,6 @@ mod stats;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use common::time::Time;
@@ -98,7 +97,7 @@ impl Embedded {
     pub(super) fn maintain_once(&self, now: Time) -> Maintained {
         let mut upkeep = lock(&self.upkeep);
         for task in Task::ALL {
-            if self.is_stopping.load(Ordering::Relaxed) {
+            if self.bell.is_over() {
                 break;
             }
             let before = upkeep.failed[task as usize];

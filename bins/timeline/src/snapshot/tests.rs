@@ -178,6 +178,11 @@ fn a_clock_that_was_set_meanwhile_ages_nothing() {
         let later = NOW.plus_ns(3_610_000_000_000);
         let report = read(&mut next, &mut &*bytes, later, Duration::ZERO, now).unwrap();
         assert_eq!((report.downtime.as_secs(), report.series), (away, series), "{saved:?} {now:?}");
+        // One that has no window yet says it, too.
+        bytes.clear();
+        write(&Timeline::new(Rules::default()), &mut bytes, NOW, UP, saved).unwrap();
+        let report = read(&mut next, &mut &*bytes, later, Duration::ZERO, now).unwrap();
+        assert_eq!(report.downtime.as_secs(), away, "{saved:?} {now:?}");
     }
 }
 

@@ -1,13 +1,13 @@
 //! Opening: which files there are, and what of them holds after whatever ended the last process.
 
 use std::io::ErrorKind;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
-use std::sync::{Condvar, Mutex};
+use std::sync::atomic::{AtomicU8, AtomicU64};
+use std::sync::{Arc, Mutex};
 
 use super::{Embedded, Head};
 use crate::files::SharedFiles;
 use crate::log::Position;
+use crate::store::bell::Bell;
 use crate::store::generation::Generation;
 use crate::store::index::Index;
 use crate::store::options::Options;
@@ -87,9 +87,7 @@ impl Embedded {
             upkeep: Mutex::new(Upkeep::default()),
             gone: Mutex::default(),
             full: AtomicU8::new(0),
-            is_stopping: AtomicBool::new(false),
-            due: Mutex::new(false),
-            is_due: Condvar::new(),
+            bell: Bell::new(),
             index_rebuilt: AtomicU64::new(0),
             failing: Mutex::new(None),
             shelf,
