@@ -4,6 +4,8 @@
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
+use serde_json::Value;
 use tests::Running;
 
 use crate::Scale;
@@ -21,6 +23,10 @@ const SILENT_MAX: Duration = Duration::from_secs(5);
 /// Overflow series are beside the limits.
 const OVERFLOW_SERIES: u64 = 1_001;
 const KNOWN: &str = "known";
+/// Where the new series come from, an eighth from each.
+const CULPRITS: [&str; 8] =
+    ["bang0.*", "bang1.*", "bang2.*", "bang3.*", "boom0.*", "boom1.*", "boom2.*", "boom3.*"];
+const SHARE_PERCENT: f64 = 12.5;
 
 /// Keys in a datagram, of both loads: so what was dropped is known in keys.
 const PACKED: u64 = 40;
@@ -60,6 +66,7 @@ pub(crate) fn run(scale: Scale) -> anyhow::Result<Vec<Row>> {
     }
     let [by_text, by_lines] = floods.map(Running::finish);
     let took = begun.elapsed();
+    let named = culprits(&core)?;
     let known_sent = known.finish();
     core.settle(&[("udp", by_text / PACKED), ("statsd", (by_lines + known_sent) / PACKED)]);
     core.windows_are_out();
@@ -84,6 +91,7 @@ pub(crate) fn run(scale: Scale) -> anyhow::Result<Vec<Row>> {
             )
             .must(timeline.counter("series") <= series_max + OVERFLOW_SERIES, "there are too many series")
             .must(timeline.counter("overflowed") > 0, "nothing was folded")
+            .must(named == CULPRITS, format!("leela top --growth names {named:?}"))
             .must(core.all_alive(), "one ended by itself")
             .must(core.is_balanced(), "leela status is not content");
     Ok(vec![row.seen(format!(
@@ -95,6 +103,18 @@ pub(crate) fn run(scale: Scale) -> anyhow::Result<Vec<Row>> {
         highest >> 20,
         bound >> 20
     ))])
+}
+
+/// The names that `leela top --growth` says have about the share of the new series that each of them has.
+fn culprits(core: &Core) -> anyhow::Result<Vec<String>> {
+    let out = core.sandbox.leela(&["top", "--growth", "-o", "json", "--count", "1"]);
+    let top: Value = serde_json::from_slice(&out.stdout).context("reading what leela top says")?;
+    let rows = top["rows"].as_array().context("leela top has no rows")?;
+    let has_share = |row: &&Value| row["share%"].as_f64().is_some_and(|share| share > SHARE_PERCENT / 2.0);
+    let mut named: Vec<String> =
+        rows.iter().filter(has_share).filter_map(|row| row["of"].as_str().map(str::to_owned)).collect();
+    named.sort();
+    Ok(named)
 }
 
 /// Counts as Leela's text, each of a key of its own, under four first parts.
