@@ -11,6 +11,7 @@ pub mod key;
 pub mod log;
 pub mod metric;
 pub mod process;
+pub mod queries;
 pub mod query;
 pub mod runtime_dir;
 pub mod size;

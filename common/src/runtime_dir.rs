@@ -114,6 +114,11 @@ impl RuntimeDir {
         self.books_dir().join(crate::growth::FILE)
     }
 
+    /// The queries that run, as dmproc tells ([`crate::queries`]).
+    pub fn queries(&self) -> PathBuf {
+        self.books_dir().join(crate::queries::FILE)
+    }
+
     /// Where the rings of all senders lie.
     pub fn rings_dir(&self) -> PathBuf {
         self.0.join("rings")
@@ -262,6 +267,7 @@ mod tests {
             (dir.peers(), "peers"),
             (dir.books("udp"), "books/udp"),
             (dir.growth(), "books/timeline.growth"),
+            (dir.queries(), "books/dmproc.queries"),
             (dir.ring("udp"), "rings/udp"),
             (dir.hand("udp"), "rings/udp.hand"),
             (dir.lock(), "lock"),

@@ -15,7 +15,10 @@ fn core(sandbox: &mut Sandbox) -> Vec<Process> {
     let mut processes: Vec<Process> =
         ["timeline", "dmproc"].map(|process| sandbox.start_held(process, "")).into();
     sandbox.wait_peer(&sandbox.run().dmproc_databus());
-    processes.extend(["udp", "host"].map(|process| sandbox.start_held(process, "")));
+    processes.extend(
+        [("udp", ""), ("host", "interval = \"1s\"\n")]
+            .map(|(process, config)| sandbox.start_held(process, config)),
+    );
     processes
 }
 
@@ -55,7 +58,15 @@ fn a_screen_of_80_by_24_shows_pages_and_is_given_back() {
     screen.keys("\t");
     screen.wait("queries are there", |lines| {
         lines[1].starts_with("0 queries of 0 clients; leela-dmproc is running")
-            && lines.iter().any(|line| line.ends_with("frames.produced"))
+    });
+    let _query = sandbox.proc("proc match 4|host id;").expect("it is right");
+    screen.wait("a query is told, with what it gets", |lines| {
+        let row = lines.iter().find(|line| line.ends_with("proc match 4|host id;"));
+        let words: Vec<&str> = row.map_or_else(Vec::new, |row| row.split_whitespace().collect());
+        let [events, _, _, series, ..] = words[..] else { return false };
+        lines[1].starts_with("1 queries of 1 clients")
+            && events.parse::<f64>().is_ok_and(|events| events > 0.0)
+            && series.parse::<f64>().is_ok_and(|series| series > 10.0)
     });
     screen.keys("4");
     screen.wait("growth is there", |lines| {
@@ -82,14 +93,17 @@ fn a_narrow_window_a_large_one_and_scrolling() {
     let lines =
         screen.wait("it is large", |lines| lines.len() == 40 && lines[39].starts_with("q quit  1 processes"));
     assert!(lines[2].contains("dropped/s"), "{lines:#?}");
-    screen.keys("3");
-    screen.wait("all counters fit", |lines| lines.iter().any(|line| line.ends_with("state_bytes")));
+    // By the name of the series, which stays.
+    screen.keys("2\x1b[D");
+    screen.wait("series came", |lines| {
+        lines[2].contains("series↓") && lines.iter().all(|line| !line.is_empty())
+    });
     screen.resize(60, 8);
     let top = screen.wait("four rows are left", |lines| lines.len() == 8 && names(lines).len() == 4);
     screen.keys("\x1b[B");
     screen.wait("a row further", |lines| names(lines).first() == names(&top).get(1));
     screen.keys("\x1b[F");
-    screen.wait("the end", |lines| names(lines).last() == Some(&"state_bytes"));
+    screen.wait("the end", |lines| names(lines).last() == Some(&"leela.udp.up"));
     screen.keys("\x1b[H");
     screen.wait("the beginning", |lines| names(lines) == names(&top));
     // One line is no room for anything but help.
@@ -152,7 +166,7 @@ fn snapshots_in_a_pipe() {
         "{out}"
     );
     let (_, out) = top(&["queries", "-o", "csv", "--count", "1"]);
-    assert!(out.starts_with("time,page,now,a_second,counter\n"), "{out}");
+    assert!(out.starts_with("time,page,events/s,lost/s,waiting,series,age_s,client,proc\n"), "{out}");
     let (_, out) = top(&["--growth", "-o", "table", "--count", "1"]);
     assert!(out.contains("new series a minute") && out.contains("new/min↓"), "{out}");
     assert_eq!(top(&["--sort", "nothing", "--count", "1"]).0, Some(64));

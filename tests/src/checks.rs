@@ -22,7 +22,7 @@ mod xmpp;
 pub use ask::ask;
 pub use collectd::{collectd, types_db, users};
 pub use config::config;
-pub use files::{books, growth, ring};
+pub use files::{books, growth, queries, ring};
 pub use frame::{frame, registration, wants};
 pub use http::{items, packed, points, request};
 pub use lines::lines;
@@ -39,7 +39,7 @@ pub use xmpp::{chat, directory};
 pub type Check = fn(&[u8]);
 
 /// Every check with its name, which is also its fuzz target's and its corpus's.
-pub const ALL: [(&str, Check); 37] = [
+pub const ALL: [(&str, Check); 38] = [
     ("answer", answer),
     ("ask", ask),
     ("block", block),
@@ -61,6 +61,7 @@ pub const ALL: [(&str, Check); 37] = [
     ("pipeline", pipeline),
     ("points", points),
     ("proc", proc),
+    ("queries", queries),
     ("registration", registration),
     ("request", request),
     ("ring", ring),

@@ -49,8 +49,20 @@ pub(crate) enum Stage {
     Silent,
     /// Its first frame is there: the payload, to be looked at.
     Asking(Box<[u8]>),
-    /// Its proc runs, as the query at this place.
-    Running(u32),
+    /// Its proc runs.
+    Running(Asked),
+}
+
+/// A proc that runs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Asked {
+    /// The place of its query.
+    pub(crate) query: u32,
+    /// When it was asked.
+    pub(crate) time: Time,
+    /// Who asked, and its text, as they are told.
+    pub(crate) peer: Box<str>,
+    pub(crate) text: Box<str>,
 }
 
 /// What came of reading from a client.

@@ -72,6 +72,11 @@ impl Engine {
         self.queries.begin(proc, client, LINK_BYTES)
     }
 
+    /// Series that have state of the query at `place`.
+    pub(crate) fn series_of(&self, place: u32) -> u64 {
+        self.queries.series(place)
+    }
+
     /// Ends the query at `place`.
     pub(crate) fn end(&mut self, place: u32) {
         self.queries.end(place);

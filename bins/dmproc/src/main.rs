@@ -22,7 +22,7 @@ fn main() -> ExitCode {
         let mut turns = Turns::new(process::stop_signal()?)?;
         let books = Books::open(&run.books(name), name, SOURCES)?;
         config.connections_max = allow_descriptors(config.connections_max)?;
-        let ends = Ends { databus, listener, producer: run.timeline_multicast() };
+        let ends = Ends { databus, listener, producer: run.timeline_multicast(), queries: run.queries() };
         let service = Service::open(&config, ends, books, turns.registry())?;
         process::ready();
         service.serve(&mut turns)

@@ -18,6 +18,9 @@ pub(crate) struct Outbox {
     frame: usize,
     /// Frames with an event that the kernel has not whole.
     waiting: u64,
+    /// Frames with an event that the kernel has had, and events that were lost, in all.
+    delivered: u64,
+    lost: u64,
     /// Events that were lost since the client was told.
     untold: u64,
     /// The buffer was full, and is not half empty yet.
@@ -46,6 +49,8 @@ impl Outbox {
             written: 0,
             frame: 0,
             waiting: 0,
+            delivered: 0,
+            lost: 0,
             untold: 0,
             is_losing: false,
             tells_lost: false,
@@ -63,6 +68,16 @@ impl Outbox {
     /// Frames with an event that wait.
     pub(crate) fn waiting(&self) -> u64 {
         self.waiting
+    }
+
+    /// Frames with an event that the kernel has had.
+    pub(crate) fn delivered(&self) -> u64 {
+        self.delivered
+    }
+
+    /// Events that were lost, as the client does not read.
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost
     }
 
     /// Takes a whole frame with an event; false when it is lost.
@@ -84,6 +99,7 @@ impl Outbox {
         if self.is_losing || self.len() + frame.len() > self.bytes_max {
             self.is_losing = true;
             self.untold += 1;
+            self.lost += 1;
             return false;
         }
         self.bytes.extend_from_slice(frame);
@@ -110,6 +126,12 @@ impl Outbox {
 
     /// Gives the kernel what it takes.
     pub(crate) fn write(&mut self, stream: &mut impl Write) -> io::Result<Wrote> {
+        let wrote = self.write_frames(stream)?;
+        self.delivered += wrote.delivered;
+        Ok(wrote)
+    }
+
+    fn write_frames(&mut self, stream: &mut impl Write) -> io::Result<Wrote> {
         let mut delivered = 0;
         loop {
             while self.written < self.bytes.len() {

@@ -82,6 +82,11 @@ impl Queries {
         self.state_bytes
     }
 
+    /// Series that know of the query at `place`.
+    pub(crate) fn series(&self, place: u32) -> u64 {
+        self.all[place as usize].series
+    }
+
     /// The query at `place` while it runs.
     pub(crate) fn proc(&self, place: u32) -> Option<&Proc> {
         self.all[place as usize].proc.as_deref()

@@ -2,6 +2,7 @@
 
 mod events;
 mod sessions;
+mod told;
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
@@ -17,6 +18,7 @@ use hop::{Input, Turns};
 use mio::{Interest, Registry, Token};
 use sockets::pace::Pace;
 use sockets::registration;
+use told::Told;
 
 use crate::clients::{Clients, FIRST_TOKEN};
 use crate::config::Config;
@@ -50,6 +52,8 @@ pub struct Ends {
     pub listener: UnixListener,
     /// The multicast socket of the timeline.
     pub producer: PathBuf,
+    /// Where the queries that run are told ([`common::queries`]).
+    pub queries: PathBuf,
 }
 
 /// leela-dmproc, opened.
@@ -65,6 +69,8 @@ pub struct Service {
     /// Whether the timeline took the last registration; None before the first.
     is_registered: Option<bool>,
     books: Books<Counters>,
+    /// Where the queries that run are told.
+    told: Told,
     config: Config,
     pace: Pace,
     start: Instant,
@@ -119,6 +125,7 @@ impl Service {
             producer: ends.producer,
             is_registered: None,
             books,
+            told: Told::at(ends.queries),
             config: config.clone(),
             pace: Pace::new(QUEUE_BYTES, start),
             start,
@@ -200,6 +207,7 @@ impl Service {
         if !self.can_accept {
             self.acceptable = true;
         }
+        self.tell_queries();
         self.is_uncommitted = true;
     }
 
@@ -293,6 +301,7 @@ impl Service {
         for place in 0..self.clients.end() {
             self.end(place, Lost::Stopped);
         }
+        self.tell_queries();
         self.commit();
         let carried = self.books.carried();
         self.books.close(carried);

@@ -1,12 +1,10 @@
 //! The other processes, and this one: their books and their rings, read without asking them.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
 use common::books::{BooksError, Snapshot, State};
-use common::growth;
 use common::runtime_dir::RuntimeDir;
 use hop::account::Counter;
 use sockets::peer::{CONTENTS, Peer, Standing};
@@ -25,7 +23,7 @@ pub(crate) fn read(run: &RuntimeDir, round: &mut Round<'_>) {
     files.sort();
     for file in files {
         // Books in the making, which are about to take the place of others; and what is no books.
-        if Path::new(&file).extension() == Some(OsStr::new("new")) || file == growth::FILE {
+        if Path::new(&file).extension().is_some() {
             continue;
         }
         let path = dir.join(&file);
@@ -151,7 +149,7 @@ mod tests {
         ended.close([0; CARRIED_WORDS]);
         fs::write(run.books("broken"), "what").unwrap();
         fs::write(run.books_dir().join("http.new"), "what").unwrap();
-        fs::write(run.books_dir().join(growth::FILE), "what").unwrap();
+        fs::write(run.books_dir().join(common::growth::FILE), "what").unwrap();
 
         let (metrics, counters) = round_of(|round| read(&run, round));
         assert_eq!(

@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use common::Ahead;
-use common::books::{Admission, Books, CARRIED_WORDS, Family, Label, Snapshot};
+use common::books::{Admission, Books, BooksError, CARRIED_WORDS, Family, Label, Snapshot};
 use common::counters;
 use common::growth::{self, Growth, GrowthFile};
+use common::queries::{self, Queries};
 use common::wire::{Content, Header};
 use sockets::peer::{CONTENTS, Standing, Wants};
 use sockets::ring::{BYTES_MIN, Ring, RingFile};
@@ -78,8 +79,15 @@ pub fn books(bytes: &[u8]) {
             let mut names = snapshot.counters.iter();
             assert!(names.all(|(name, _)| name.len() <= 3 * 64));
         }
-        // Whatever it was, the next instance begins, counts and leaves books that hold.
-        let mut books = Books::<Counters>::open(&path, "test", 4).expect("books can always be begun");
+        // Whatever it was, the next instance begins, counts and leaves books that hold; but for those of a later release,
+        // which wait for it.
+        let mut books = match Books::<Counters>::open(&path, "test", 4) {
+            Err(BooksError::Io { source, .. }) if Ahead::is_why(&source) => {
+                assert_eq!(std::fs::read(&path).expect("it is there"), file);
+                return;
+            }
+            books => books.expect("books can always be begun"),
+        };
         books.counters = Counters { received: 7, ..Counters::default() };
         books.counters.refused.add(Reason::Length);
         books.counters.refused.add(Reason::Value);
@@ -193,6 +201,21 @@ pub fn growth(bytes: &[u8]) {
             let again = Growth::read(&path).expect("it was just written");
             assert!(round == 0 || again == last, "{again:?} was {last:?}");
             last = again;
+        }
+    });
+}
+
+/// dmproc's file of queries: any file is read or refused, and what is read is written as what is read again. Behind a first
+/// byte that is odd they stand behind a good first line.
+pub fn queries(bytes: &[u8]) {
+    let Some((how, given)) = bytes.split_first() else { return };
+    in_own_directory(|directory| {
+        let path = directory.join(queries::FILE);
+        let head: &[u8] = if how % 2 == 1 { b"{\"time_ns\":1}\n" } else { b"" };
+        std::fs::write(&path, [head, given].concat()).expect("a temporary file can be written");
+        if let Ok(found) = Queries::read(&path) {
+            found.write(&path).expect("a temporary file can be written");
+            assert_eq!(Queries::read(&path).expect("it was just written"), found);
         }
     });
 }

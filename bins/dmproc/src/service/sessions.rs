@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use common::books::{Label, Refusal};
+use common::queries::shown;
 use common::query::answer::Answer;
 use common::query::error::Spot;
 use common::query::proc::{self, Instruction, Proc};
@@ -11,7 +12,7 @@ use common::time::Time;
 use mio::net::UnixStream;
 
 use super::{LOOKS_A_TURN, Service};
-use crate::clients::{Heard, Stage, farewell};
+use crate::clients::{Asked, Heard, Stage, farewell};
 use crate::counters::{Lost, ProcRefusal};
 use crate::outbox::Outbox;
 use crate::scan::Scan;
@@ -101,7 +102,7 @@ impl Service {
         let Some(client) = self.clients.get_mut(place) else { return };
         let Stage::Asking(payload) = std::mem::replace(&mut client.stage, Stage::Silent) else { return };
         match proc::parse(&payload) {
-            Ok(Instruction::Proc(proc)) => self.begin(place, proc, now),
+            Ok(Instruction::Proc(proc)) => self.begin(place, proc, &payload, now),
             Ok(Instruction::Close) => {
                 let text = "no proc runs that could be closed; write `proc match LEN|REGEX PIPELINE;`";
                 self.refuse(place, ProcRefusal::Query, Some((&payload, Spot::new(0, 5), text)));
@@ -114,12 +115,13 @@ impl Service {
         }
     }
 
-    fn begin(&mut self, place: u32, proc: Box<Proc>, now: Instant) {
+    fn begin(&mut self, place: u32, proc: Box<Proc>, payload: &[u8], now: Instant) {
         let Some(client) = self.clients.get_mut(place) else { return };
         let with = proc.with;
         (client.out.tells_lost, client.tells_reason) = (with.lost, with.reason);
         let query = self.engine.begin(proc, place);
-        client.stage = Stage::Running(query);
+        let (peer, text) = (client.peer().into(), shown(payload).into());
+        client.stage = Stage::Running(Asked { query, time: Time::now(), peer, text });
         client.out.answer(&Answer::Status(true));
         self.books.counters.procs_taken += 1;
         self.is_uncommitted = true;
@@ -156,8 +158,8 @@ impl Service {
     /// Lets a client go; what waited for it is lost.
     pub(super) fn end(&mut self, place: u32, lost: Lost) {
         let Some(mut client) = self.clients.remove(place) else { return };
-        if let Stage::Running(query) = client.stage {
-            self.engine.end(query);
+        if let Stage::Running(asked) = client.stage {
+            self.engine.end(asked.query);
             self.scans.retain(|scan| scan.client != place);
         }
         self.books.counters.frames.lost.add_many(lost, client.out.waiting());

@@ -108,8 +108,8 @@ impl Page {
     const fn order(self) -> Order {
         // Processes by name, counters by name: rows stay where they are. What is active comes first.
         let column = match self {
-            Page::Processes | Page::Queries => self.columns().len() - 1,
-            Page::Series | Page::Growth => 0,
+            Page::Processes => self.columns().len() - 1,
+            Page::Series | Page::Queries | Page::Growth => 0,
         };
         Order { column, reverse: false }
     }
@@ -259,7 +259,7 @@ impl<'a> Look<'a> {
             Page::Queries => {
                 let reading =
                     Reading::of_books(&instance.runtime_dir).map_err(|error| unread(error, instance))?;
-                Ok(self.queries.sheet(&reading, now))
+                self.queries.sheet(instance, &reading, Time::now())
             }
             Page::Growth => growth::sheet(instance, Time::now()),
             Page::Series => Ok(self.series.as_mut().map_or_else(
