@@ -2,8 +2,10 @@
 //! and leaves nothing running. What it had in its directory stays then, to be looked at.
 
 use std::env;
+use std::fs;
 use std::io::{self, BufRead, BufReader, Read as _};
 use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread;
 
@@ -17,7 +19,7 @@ use crate::{Case, Scale};
 
 /// Runs a case in a process of its own.
 pub(crate) fn run(case: Case, scale: Scale) -> anyhow::Result<Vec<Row>> {
-    let mut command = Command::new(env::current_exe().context("finding this program")?);
+    let mut command = Command::new(program_of(case)?);
     command.arg(case.name()).arg("--alone").process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped());
     if scale == Scale::Short {
         command.arg("--short");
@@ -34,6 +36,21 @@ pub(crate) fn run(case: Case, scale: Scale) -> anyhow::Result<Vec<Row>> {
     anyhow::ensure!(status.success(), "{status}; what it had is in a directory leela-* of /dev/shm");
     ended?;
     rows
+}
+
+/// The program that runs a case: this one; where the next version of the wire's form comes, one that reads it, as a
+/// consumer of that release does.
+fn program_of(case: Case) -> anyhow::Result<PathBuf> {
+    let this = env::current_exe().context("finding this program")?;
+    if case != Case::SystemdUpgrades {
+        return Ok(this);
+    }
+    let feature = "next-version-read";
+    let built = tests::built_with(feature, &["faults".to_owned()]).remove(0);
+    // Beside this one: where a program lies says what it is built with.
+    let program = this.with_file_name(format!("faults.{feature}"));
+    fs::copy(&built, &program).with_context(|| format!("copying {}", built.display()))?;
+    Ok(program)
 }
 
 /// Waits for the end of a child whose standard input says that it is still wanted.

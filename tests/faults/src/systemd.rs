@@ -7,6 +7,8 @@ use crate::Scale;
 use crate::row::Row;
 
 const RATES: Rates = Rates { packed: 100_000, waiting: 20_000, said: 1_000, singles: 5_000 };
+/// As much as a debug build does beside others.
+const SHORT_RATES: Rates = Rates { packed: 20_000, waiting: 5_000, said: 1_000, singles: 2_000 };
 /// `leela send` would give up during an outage, as it is told to.
 const OUTAGE_RATES: Rates = Rates { packed: 10_000, waiting: 500, said: 0, singles: 500 };
 /// Small datagrams that wait for an input, as its unit says.
@@ -15,29 +17,29 @@ const NO_SYSTEMD: &str = "no systemd can be booted here";
 
 /// Each service in turn is restarted again and again, then the target.
 pub(crate) fn restarts(scale: Scale) -> anyhow::Result<Vec<Row>> {
-    let times = scale.pick(20, 1);
+    let (times, rates) = (scale.pick(20, 1), scale.pick(RATES, SHORT_RATES));
     let booted = Booted::with_services().context(NO_SYSTEMD)?;
-    let traffic = Traffic::start(&booted, RATES);
+    let traffic = Traffic::start(&booted, rates);
     traffic.restart_all(times);
     let seen = format!("{} restarts", (SERVICES.len() + 1) * times);
-    Ok(rows("systemd_restarts", RATES, &traffic.settle(), &seen))
+    Ok(rows("systemd_restarts", rates, &traffic.settle(), &seen))
 }
 
 /// All services are upgraded under load, by the release that reads the next version of every form, to one that writes it,
 /// and back.
 pub(crate) fn upgrades(scale: Scale) -> anyhow::Result<Vec<Row>> {
-    let times = scale.pick(5, 1);
+    let (times, rates) = (scale.pick(5, 1), scale.pick(RATES, SHORT_RATES));
     let packages: Vec<String> =
         SERVICES.iter().map(|service| format!("leela-{service}")).chain(["leela".to_owned()]).collect();
     let [reads, writes] = ["next-version-read", "next-version"].map(|feature| built_with(feature, &packages));
     let own: Vec<_> = packages.iter().map(|package| binary(package)).collect();
     let booted = Booted::with_services().context(NO_SYSTEMD)?;
-    let traffic = Traffic::start(&booted, RATES);
+    let traffic = Traffic::start(&booted, rates);
     for _ in 0..times {
         [&reads, &writes, &reads, &own].into_iter().for_each(|programs| traffic.upgrade(programs));
     }
     let seen = format!("{times} times there and back, {} restarts", 4 * times * SERVICES.len());
-    Ok(rows("systemd_upgrades", RATES, &traffic.settle(), &seen))
+    Ok(rows("systemd_upgrades", rates, &traffic.settle(), &seen))
 }
 
 /// Services cannot start for a minute; inputs get more than waits for them.
