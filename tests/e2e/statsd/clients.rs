@@ -233,6 +233,7 @@ impl Served {
                 tally.kept.iter().any(|kept| kept.key == "end.total")
                     && tally.kept.iter().any(|kept| kept.text.contains("\"title\":\"end\""))
                     && tally.events == events
+                    && tally.states.len() as u64 == timeline.counter("states")
             };
             timeline.counter("received") == statsd.counter("passed")
                 && timeline.counter("aggregated_open") == 0
