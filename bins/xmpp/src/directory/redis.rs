@@ -33,8 +33,8 @@ const BRIDGES: &str = "leela.xmpp:bridges";
 const ROUND: Duration = Duration::from_secs(1);
 /// The most a command may take.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How often a change is tried that others were faster with.
-const TRIES: u32 = 10;
+/// How often a change is tried that others were faster with: a tenth of a second of tries, for two bridges in step lose many.
+const TRIES: u32 = 100;
 /// A bridge that was there so lately may have leases.
 const OTHERS_MS: u64 = 60_000;
 
