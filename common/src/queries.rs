@@ -7,7 +7,8 @@
 //! {"client":"uid 1000 pid 99","asked_ns":1790000000000000000,"proc":"proc match 4|^web id;","series":12,
 //!  "delivered":340,"waiting":0,"lost":0}
 //! ```
-//! It is written anew and renamed, so that it is whole. After the process ended it stays as it was.
+//! It is written anew and renamed, so that it is whole. One that ends in order leaves no queries in it, one that is killed
+//! those it told last.
 
 use std::fs;
 use std::io::{self, BufRead, BufWriter, Write};

@@ -264,12 +264,13 @@ impl World {
         }
     }
 
-    /// Starts the timeline; what its predecessor had open is in its state, or lost.
+    /// Tells the timeline of this thread how long the machine is up.
     fn keep_uptime(&self) {
         let since = self.now - self.booted;
         UPTIME.set(Some(Uptime { boot: [1 + self.cuts as u8; 16], since }));
     }
 
+    /// Starts the timeline; what its predecessor had open is in its state, or lost.
     pub(crate) fn start_timeline(&mut self) -> Result<(), String> {
         let books =
             Books::open(&self.run.books("timeline"), "timeline", 64).map_err(|err| err.to_string())?;

@@ -17,8 +17,8 @@ use super::{Maintained, StoreError, lock};
 
 /// When there is nothing to do, it is looked again after so long.
 const REST: Duration = Duration::from_secs(1);
-/// A series that nothing came of for so many times `seal_after` leaves the table: an hour, as it comes.
-const FORGET_AFTER: u32 = 6;
+/// A series that nothing came of for so many times `seal_after`, and at most for so long, leaves the table.
+const FORGET_AFTER: (u32, Duration) = (6, Duration::from_secs(3600));
 /// The first pause after a failure, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// Series between two turns of the writer.
@@ -198,10 +198,11 @@ impl Embedded {
             let head = lock(&self.head);
             (head.active.number, head.table.bytes() > self.options.head_bytes_max)
         };
+        let forget_after = (self.options.seal_after * FORGET_AFTER.0).min(FORGET_AFTER.1);
         upkeep.hours.push_back((now, number));
         let mut before = if is_large { number } else { 0 };
         while let Some((at, of)) = upkeep.hours.front().copied()
-            && is_over(Some(at), now, FORGET_AFTER * self.options.seal_after)
+            && is_over(Some(at), now, forget_after)
         {
             before = before.max(of);
             upkeep.hours.pop_front();

@@ -33,7 +33,7 @@ const BRIDGES: &str = "leela.xmpp:bridges";
 const ROUND: Duration = Duration::from_secs(1);
 /// The most a command may take.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How often a change is tried that others were faster with: a tenth of a second of tries, for two bridges in step lose many.
+/// How often a change is tried that others were faster with: two bridges that go in step lose ten in a row.
 const TRIES: u32 = 100;
 /// A bridge that was there so lately may have leases.
 const OTHERS_MS: u64 = 60_000;
