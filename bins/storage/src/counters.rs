@@ -127,5 +127,7 @@ counters! {
         disk_bytes: u64,
         /// Bytes of the log, as of now.
         log_bytes: u64,
+        /// The position in which the log ends, as of now: of what lies behind it, what is booked was dropped.
+        log_end: u64,
     }
 }

@@ -62,6 +62,13 @@ const OPENING: u64 = 1 << 36;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Position(pub u64);
 
+impl Position {
+    /// Whether both were handed out by the same opening of the log.
+    pub fn is_of_the_opening_of(self, other: Position) -> bool {
+        self.0 / OPENING == other.0 / OPENING
+    }
+}
+
 /// What was last taken when a sync began; it is what is known after a power cut.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Mark {
@@ -192,6 +199,16 @@ impl Log {
         Ok(())
     }
 
+    /// Nothing from here on is in the log, though the last of the old segments has it: a write that failed, and could
+    /// not be taken away. An empty segment that begins there says so to every replay.
+    pub fn end_old_at(&mut self, position: Position) -> Result<(), LogError> {
+        let end = std::mem::replace(&mut self.end, position.0);
+        let begun = self.begin_segment();
+        self.end = end;
+        self.old.push(begun?.place);
+        Ok(())
+    }
+
     /// The segments there are, each with its bytes: a copy of so much of each is a log.
     pub fn segments(&self) -> Vec<(PathBuf, u64)> {
         let current = self.current.iter().map(|current| &current.place);
@@ -211,7 +228,9 @@ impl Log {
     }
 
     /// Writes what was staged, with one write: after it, kill -9 loses nothing of it. After an error nothing of
-    /// it is in the log, and its positions will be used for others.
+    /// it is in the log, and its positions will be used for others. Where the disk does not even let it be cut off, and the
+    /// process is killed before it does, the successor finds it all the same: whoever booked it as lost tells by
+    /// [`Log::end`], as of then.
     pub fn commit(&mut self) -> Result<Position, LogError> {
         if self.staged.is_empty() {
             return Ok(Position(self.end));

@@ -26,7 +26,9 @@ fn main() -> ExitCode {
         inherited.finish().map_err(without_sockets)?;
         let mut turns = Turns::new(process::stop_signal()?)?;
         let state = places.state_dir.file("timeline.state");
-        snapshot::check(&state).with_context(|| format!("taking up {}", state.display()))?;
+        for path in [&state, &run.books_dir().join(snapshot::WINDOWS_FILE)] {
+            snapshot::check(path).with_context(|| format!("taking up {}", path.display()))?;
+        }
         let books = Books::open(&run.books(name), name, SOURCES)?;
         let output = Output::open(run, name, config.ring, &books, turns.registry(), OUTPUT)?;
         let host = nix::unistd::gethostname()?;

@@ -82,6 +82,8 @@ pub struct Service<N: Net = Kernel, S = UnixDatagram> {
     refused: Vec<Refused>,
     /// Where it is told from where new series come; none when the file cannot be made.
     growth: Option<GrowthFile>,
+    /// The stamp of the newest window that a successor is told of.
+    told_window: Option<Time>,
     drain_timeout: Duration,
     uptime: fn() -> Option<Uptime>,
 }
@@ -167,7 +169,7 @@ impl<N: Net, S: Bound> Service<N, S> {
         clocks: Clocks,
     ) -> Service<N, S> {
         let Clocks { now, time, uptime } = clocks;
-        let taken_up = take_up(&mut timeline, &ends.state, time, uptime());
+        let taken_up = take_up(&mut timeline, &ends, time, uptime());
         let lost_before = books.counters.absolute_lost + books.counters.aggregated_lost;
         let base = Base::new(&mut books.counters, &taken_up);
         let lost = base.lost(lost_before);
@@ -180,6 +182,7 @@ impl<N: Net, S: Bound> Service<N, S> {
             input: Input::over(ends.databus),
             multicast: ends.multicast,
             growth: growth_file(&ends.directory),
+            told_window: None,
             directory: ends.directory,
             state: ends.state,
             books,
@@ -415,6 +418,7 @@ impl<N: Net, S: Bound> Service<N, S> {
 
     /// Emits a slice of the window that is due; gives how long until the next one.
     fn flush(&mut self, now: Instant, time: Time) -> Duration {
+        self.tell_windows(time);
         let Service { timeline, output, refused, .. } = self;
         let sender = output.sender();
         if sender.live_filling(now) > FILLING_MAX {
@@ -427,6 +431,22 @@ impl<N: Net, S: Bound> Service<N, S> {
             self.commit(now, time);
         }
         if more { Duration::ZERO } else { TICK }
+    }
+
+    /// Before anything comes out of a window, a successor of this process is told that the next one was entered: should this
+    /// one be killed, nothing is stamped as this one has.
+    fn tell_windows(&mut self, time: Time) {
+        let windows = self.timeline.windows_at(time);
+        let newest = windows.ends().map(|(stamp, _)| stamp);
+        if newest.is_none() || newest == self.told_window {
+            return;
+        }
+        // One that cannot be written is tried again with the next window.
+        self.told_window = newest;
+        let path = windows_file(&self.directory);
+        if let Err(error) = snapshot::save_windows(windows, &path, time) {
+            tracing::warn!(path = %path.display(), %error, "a successor is not told which windows were entered");
+        }
     }
 
     fn commit(&mut self, now: Instant, time: Time) {
@@ -504,18 +524,32 @@ fn growth_file(directory: &Path) -> Option<GrowthFile> {
     }
 }
 
-/// Takes up the state that the predecessor saved; gives what was in it.
-fn take_up(timeline: &mut Timeline, path: &Path, time: Time, uptime: Option<Uptime>) -> Restored {
+/// Where one that is killed leaves which windows it has entered.
+fn windows_file(directory: &Path) -> PathBuf {
+    directory.join("books").join(snapshot::WINDOWS_FILE)
+}
+
+/// Takes up the state that the predecessor saved, or else its windows; gives what was in the state.
+fn take_up<S>(timeline: &mut Timeline, ends: &Ends<S>, time: Time, uptime: Option<Uptime>) -> Restored {
+    let path = &ends.state;
     match snapshot::take_up(timeline, path, time, Duration::ZERO, uptime) {
-        TakenUp::Nothing => Restored::default(),
+        TakenUp::Nothing => {}
         TakenUp::Restored(restored) => {
             tracing::info!(series = restored.series, away = ?restored.downtime, "state taken up");
-            restored
+            return restored;
         }
         TakenUp::Refused { error, aside } => {
             let aside = aside.map(|path| path.display().to_string());
             tracing::error!(path = %path.display(), %error, ?aside, "the saved state is not taken up");
-            Restored::default()
         }
     }
+    let path = windows_file(&ends.directory);
+    match snapshot::take_up_windows(timeline, &path, time) {
+        Ok(true) => tracing::info!("goes on with the windows of one that was killed"),
+        Ok(false) => {}
+        Err(error) => {
+            tracing::error!(path = %path.display(), %error, "what windows were entered is not known");
+        }
+    }
+    Restored::default()
 }

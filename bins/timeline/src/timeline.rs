@@ -110,6 +110,12 @@ impl Timeline {
         self.growth.tell(now, mono)
     }
 
+    /// Which windows are open, when the clock is there.
+    pub(crate) fn windows_at(&mut self, now: Time) -> &Windows {
+        self.windows.turn(now);
+        &self.windows
+    }
+
     /// The rules in force.
     pub fn rules(&self) -> &Rules {
         &self.rules

@@ -124,6 +124,12 @@ impl Windows {
         (self.numbers[self.newest] != NEVER).then(|| (self.stamp(self.newest), before))
     }
 
+    /// The same, of a process that has nothing of the window before: it is left for good.
+    pub(crate) fn without_other(mut self) -> Windows {
+        self.other = Other::Free;
+        self
+    }
+
     /// The slot of the newest window.
     pub(crate) fn newest(&self) -> usize {
         self.newest
@@ -142,6 +148,7 @@ impl Windows {
         let newest = self.numbers[self.newest];
         if newest == NEVER {
             self.numbers[self.newest] = number;
+            self.again[self.newest] = self.entered.times(number);
             self.began = number;
             return;
         }

@@ -47,13 +47,37 @@ impl World {
         }
         let most = *self.random.pick(&[3, 30, 30, 300]);
         let given: Vec<Given> = (0..1 + self.random.below(most)).map(|_| self.record()).collect();
-        self.tell(|| format!("{} takes {} records", self.inputs[place].name, given.len()));
-        let instant = self.instant();
-        if self.inputs[place].take(&given, &self.run, instant)? {
-            self.input_died(place);
-        }
+        self.give(place, &given)?;
         if self.random.percent(50) {
             return self.step();
+        }
+        Ok(())
+    }
+
+    /// Every input is given a record of each content, and each content comes out of the timeline.
+    pub(crate) fn records_of_each_content(&mut self) -> Result<(), String> {
+        for place in 0..self.inputs.len() {
+            self.drawn += 1;
+            let (number, time) = (self.drawn, self.wall);
+            let given = [
+                (Record::Gauge(number, time), Kind::Gauge, "g"),
+                (Record::Gathered(time), Kind::Sample, "s"),
+                (Record::Note(number), Kind::Gauge, "n"),
+            ]
+            .map(|(record, kind, name)| {
+                let key = format!("{name}.{}{place}", self.pad).into_bytes();
+                Given { record, key, kind, time, value: Value::U64(number) }
+            });
+            self.give(place, &given)?;
+        }
+        self.step()
+    }
+
+    fn give(&mut self, place: usize, given: &[Given]) -> Result<(), String> {
+        self.tell(|| format!("{} takes {} records", self.inputs[place].name, given.len()));
+        let instant = self.instant();
+        if self.inputs[place].take(given, &self.run, instant)? {
+            self.input_died(place);
         }
         Ok(())
     }
@@ -76,13 +100,8 @@ impl World {
             _ => (Record::Note(number), Kind::Gauge, "n"),
         };
         let value = if kind == Kind::Count { 1 } else { number };
-        Given {
-            record,
-            key: format!("{name}.{}{series}", self.pad).into_bytes(),
-            kind,
-            time,
-            value: Value::U64(value),
-        }
+        let key = format!("{name}.{}{series}", self.pad).into_bytes();
+        Given { record, key, kind, time, value: Value::U64(value) }
     }
 
     /// Something goes wrong.

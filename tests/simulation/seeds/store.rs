@@ -1,6 +1,6 @@
 //! leela-storage: its intake, its log and its store, with the disk of the seed; and what has to be in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -53,6 +53,8 @@ pub(crate) struct Storage {
     /// All that was ever written, in order, and how much of it was durable at the last sync.
     written: Vec<(Place, u64)>,
     durable: usize,
+    /// What it said it dropped. The disk may have it: after a power cut, which takes the books as well, it may come back.
+    dropped_points: BTreeSet<(Place, u64)>,
 }
 
 impl Storage {
@@ -73,6 +75,7 @@ impl Storage {
             expected: BTreeMap::new(),
             written: Vec::new(),
             durable: 0,
+            dropped_points: BTreeSet::new(),
         }
     }
 
@@ -136,9 +139,11 @@ impl Storage {
         for (number, event) in (header.first..).zip(Events::new(records, header.count)) {
             let event = event.map_err(|err| err.to_string())?;
             self.got.push((number, print(event.key, event.time.ns(), event.value)));
-            if is_kept {
-                let place = (event.key.to_vec(), event.time.ns().div_euclid(1_000_000));
-                let bits = event.value.to_bits();
+            let place = (event.key.to_vec(), event.time.ns().div_euclid(1_000_000));
+            let bits = event.value.to_bits();
+            if !is_kept {
+                self.dropped_points.insert((place, bits));
+            } else {
                 self.written.push((place.clone(), bits));
                 self.expected.insert(place, bits);
             }
@@ -239,6 +244,8 @@ impl Storage {
     /// After a power cut, once it runs again: what was durable can be read, and nothing that nobody wrote.
     pub(crate) fn check_survived(&mut self, now: Time) -> Result<(), String> {
         let found = self.read(now)?;
+        let dropped = std::mem::take(&mut self.dropped_points);
+        let is_dropped = |place: &Place, bits: u64| dropped.contains(&(place.clone(), bits));
         // Of each point what was durable, and what was written since.
         let mut may_be: BTreeMap<&Place, Vec<Option<u64>>> = BTreeMap::new();
         for (at, (place, bits)) in self.written.iter().enumerate() {
@@ -250,13 +257,15 @@ impl Storage {
         }
         for (place, values) in &may_be {
             let is = found.get(*place).copied();
-            if !values.contains(&is) {
+            if !values.contains(&is) && !is.is_some_and(|bits| is_dropped(place, bits)) {
                 return Err(format!(
                     "{place:?} is {is:x?} after the power cut, and may be one of {values:x?}"
                 ));
             }
         }
-        if let Some((place, bits)) = found.iter().find(|(place, _)| !may_be.contains_key(place)) {
+        let is_nobodys =
+            |(place, bits): &(&Place, &u64)| !may_be.contains_key(place) && !is_dropped(place, **bits);
+        if let Some((place, bits)) = found.iter().find(is_nobodys) {
             return Err(format!("{place:?} is {bits:x}, which nobody wrote"));
         }
         self.written = found.iter().map(|(place, bits)| (place.clone(), *bits)).collect();

@@ -7,7 +7,7 @@ use common::sketch::Sketch;
 use common::time::Time;
 use common::wire::{Content, Header, Metrics};
 use leela_timeline::rules::Rules;
-use leela_timeline::snapshot::{TakenUp, save, take_up};
+use leela_timeline::snapshot::{TakenUp, save, take_up, take_up_windows};
 use leela_timeline::timeline::{Output, Timeline};
 
 use super::in_file;
@@ -97,6 +97,10 @@ fn state_of(version: u32, series: u8, block: &[u8]) {
 fn taken_up(file: &[u8]) {
     in_file(file, |path| {
         let mut timeline = Timeline::new(Rules::default());
+        let _ = take_up_windows(&mut timeline, path, NOW);
+        assert_eq!(timeline.counters().series, 0, "windows have no series");
+        come_out(&mut timeline);
+        let mut timeline = Timeline::new(Rules::default());
         match take_up(&mut timeline, path, NOW.plus_ns(1_000_000_000), Duration::from_secs(9), None) {
             TakenUp::Restored(report) => assert_eq!(timeline.counters().series, report.series),
             TakenUp::Refused { error, aside: None } if error.is_ahead() => return,
@@ -108,12 +112,17 @@ fn taken_up(file: &[u8]) {
         }
         assert!(timeline.counters().balanced());
         assert!(!path.exists(), "a state that could be taken up twice");
-        for _ in 0..3 {
-            timeline.tick(NOW.plus_ns(61_000_000_000), Duration::from_secs(70), &mut |event: Event<'_>| {
-                assert!(event.value.is_finite(), "{event:?}");
-            });
-            while timeline.flush(NOW.plus_ns(61_000_000_000), &mut Checked(|_: Event<'_>| {})) {}
-        }
-        assert!(timeline.counters().balanced());
+        come_out(&mut timeline);
     });
+}
+
+/// A minute later.
+fn come_out(timeline: &mut Timeline) {
+    for _ in 0..3 {
+        timeline.tick(NOW.plus_ns(61_000_000_000), Duration::from_secs(70), &mut |event: Event<'_>| {
+            assert!(event.value.is_finite(), "{event:?}");
+        });
+        while timeline.flush(NOW.plus_ns(61_000_000_000), &mut Checked(|_: Event<'_>| {})) {}
+    }
+    assert!(timeline.counters().balanced());
 }

