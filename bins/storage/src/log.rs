@@ -108,6 +108,8 @@ pub struct Log {
     current: Option<Current>,
     /// Behind all that is committed.
     end: u64,
+    /// Behind the last datagram of this opening.
+    taken: u64,
     /// The sequence of the next segment.
     sequence: u64,
     /// Entries that wait for [`Log::commit`].
@@ -137,6 +139,9 @@ struct Syncs {
     done: AtomicU64,
     /// One failed: what the current segment holds is in doubt.
     has_failed: AtomicBool,
+    /// Up to here what was logged is in doubt, because one failed: nothing behind it is said to be durable. 0 when
+    /// nothing is.
+    doubt: AtomicU64,
     /// Where what is durable ends, behind its last mark.
     durable: AtomicU64,
 }
@@ -177,6 +182,7 @@ impl Log {
             old,
             current: None,
             end: (end / OPENING + 1) * OPENING,
+            taken: 0,
             staged: Vec::new(),
             is_unmarked: false,
             last: Mark::default(),
@@ -238,6 +244,7 @@ impl Log {
         let written = self.write_staged();
         if let (Ok(end), Some(current)) = (&written, &mut self.current) {
             current.place.taken = end.0;
+            self.taken = end.0;
         }
         self.is_unmarked |= written.is_ok();
         written
@@ -323,7 +330,8 @@ impl Log {
     /// thread, while this one goes on. What is staged is committed with it.
     pub fn begin_sync(&mut self, last: Mark) -> Result<Syncing, LogError> {
         self.commit()?;
-        if self.is_unmarked {
+        // A mark says that all before it is durable.
+        if self.is_unmarked && self.doubt().is_none() {
             self.last = last;
             self.write_mark()?;
             self.is_unmarked = false;
@@ -339,6 +347,7 @@ impl Log {
         Ok(Syncing {
             number: self.begun,
             end: Position(self.end),
+            taken: self.taken,
             files: self.files.clone(),
             unsynced: all,
             directory: self.directory.clone(),
@@ -354,6 +363,17 @@ impl Log {
         payload[8..].copy_from_slice(&self.last.time.ns().to_le_bytes());
         self.stage_entry(Kind::Sync, &payload);
         self.write_staged()
+    }
+
+    /// Up to where it is not known what the disk has, because a sync failed.
+    pub fn doubt(&self) -> Option<Position> {
+        Some(self.syncs.doubt.load(Ordering::Relaxed)).filter(|doubt| *doubt > 0).map(Position)
+    }
+
+    /// What is up to `doubt` is durable elsewhere: the next sync makes all of the log durable.
+    pub fn is_elsewhere(&mut self, doubt: Position) {
+        // Where another sync failed meanwhile there is more.
+        let _ = self.syncs.doubt.compare_exchange(doubt.0, 0, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// Removes the segments that have nothing behind `acknowledged`, but for the last one that is durable: after a power
@@ -417,6 +437,8 @@ impl Log {
 pub struct Syncing {
     number: u64,
     end: Position,
+    /// Behind the last datagram that it makes durable.
+    taken: u64,
     files: SharedFiles,
     unsynced: Vec<Arc<dyn File>>,
     directory: PathBuf,
@@ -425,17 +447,27 @@ pub struct Syncing {
 }
 
 impl Syncing {
+    /// Behind all that is durable once it is finished.
+    pub fn end(&self) -> Position {
+        self.end
+    }
+
     /// Waits for the disk; returns the end of what is durable now. Syncs are finished in the order in which they
     /// were begun. After an error the log goes on in a new segment, because of the old one it is never again
-    /// known what the disk has.
+    /// known what the disk has: until [`Log::is_elsewhere`] says that it does not matter any more, the end of what is
+    /// durable stays where it was.
     pub fn finish(self) -> Result<Position, LogError> {
         let synced = self.unsynced.iter().try_for_each(|file| file.sync());
         let named = if self.is_name_unsynced { self.files.sync_dir(&self.directory) } else { Ok(()) };
         if let Err(err) = synced.and(named) {
+            self.syncs.doubt.fetch_max(self.taken, Ordering::Relaxed);
             self.syncs.has_failed.store(true, Ordering::Relaxed);
             return Err(LogError::doing("syncing", &self.directory)(err));
         }
         self.syncs.done.fetch_max(self.number, Ordering::Relaxed);
+        if self.syncs.doubt.load(Ordering::Relaxed) > 0 {
+            return Ok(Position(self.syncs.durable.load(Ordering::Relaxed)));
+        }
         self.syncs.durable.fetch_max(self.end.0, Ordering::Relaxed);
         Ok(self.end)
     }

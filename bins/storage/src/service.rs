@@ -167,6 +167,7 @@ impl Service {
     fn tick(&mut self) {
         self.register();
         self.asks.tick();
+        self.intake.seal_doubtful();
         if !self.asks.is_log_held() {
             self.intake.cut();
         }

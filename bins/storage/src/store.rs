@@ -359,6 +359,10 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// [`Maintained::Busy`]. A failure is kept in [`Stats::failing`] and tried again with a growing pause.
     fn maintain(&self, now: Time) -> Maintained;
 
+    /// Has [`Store::maintain`] seal what was written up to `position`, whatever its age; true when nothing of that is in
+    /// memory alone any more.
+    fn seal_up_to(&self, position: Position) -> bool;
+
     /// Waits until something is due for [`Store::maintain`] before its time, or [`Store::stop`] is called; no
     /// longer than `at_most`.
     fn wait(&self, at_most: Duration);

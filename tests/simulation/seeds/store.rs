@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::books::{Books, Slots, Snapshot};
+use common::metric::Event;
 use common::query::selector::Selector;
 use common::runtime_dir::RuntimeDir;
 use common::time::Time;
@@ -53,8 +54,9 @@ pub(crate) struct Storage {
     /// All that was ever written, in order, and how much of it was durable at the last sync.
     written: Vec<(Place, u64)>,
     durable: usize,
-    /// What it said it dropped. The disk may have it: after a power cut, which takes the books as well, it may come back.
-    dropped_points: BTreeSet<(Place, u64)>,
+    /// What it said it dropped, and what it had in its hand when it was killed and was not started again. The disk may have
+    /// it: after a power cut, which takes the books as well, it may come back.
+    doubtful: BTreeSet<(Place, u64)>,
 }
 
 impl Storage {
@@ -75,7 +77,7 @@ impl Storage {
             expected: BTreeMap::new(),
             written: Vec::new(),
             durable: 0,
-            dropped_points: BTreeSet::new(),
+            doubtful: BTreeSet::new(),
         }
     }
 
@@ -139,10 +141,9 @@ impl Storage {
         for (number, event) in (header.first..).zip(Events::new(records, header.count)) {
             let event = event.map_err(|err| err.to_string())?;
             self.got.push((number, print(event.key, event.time.ns(), event.value)));
-            let place = (event.key.to_vec(), event.time.ns().div_euclid(1_000_000));
-            let bits = event.value.to_bits();
+            let (place, bits) = point(&event);
             if !is_kept {
-                self.dropped_points.insert((place, bits));
+                self.doubtful.insert((place, bits));
             } else {
                 self.written.push((place.clone(), bits));
                 self.expected.insert(place, bits);
@@ -176,8 +177,11 @@ impl Storage {
             result.0 = dropped_of(live.intake.counters());
             if now >= live.sync_at {
                 live.sync_at = now + Duration::from_secs(1);
-                let synced = live.intake.begin_sync(instant).and_then(|syncing| syncing.finish());
-                result.1 = synced.is_ok();
+                let synced = live.intake.begin_sync(instant).and_then(|syncing| {
+                    let all = syncing.end();
+                    Ok(syncing.finish()? >= all)
+                });
+                result.1 = synced.unwrap_or(false);
             }
             if is_tick {
                 for _ in 0..4 {
@@ -185,6 +189,7 @@ impl Storage {
                         break;
                     }
                 }
+                live.intake.seal_doubtful();
                 live.intake.cut();
                 live.intake.commit();
             }
@@ -234,7 +239,12 @@ impl Storage {
         self.disk.files.heal();
         self.disk.files.boot();
         self.directory = to.to_owned();
-        self.in_hand.clear();
+        for datagram in std::mem::take(&mut self.in_hand) {
+            let (header, records) = Header::read(&datagram).map_err(|err| err.to_string())?;
+            if header.content == Content::Events {
+                self.doubtful.extend(Events::new(records, header.count).flatten().map(|event| point(&event)));
+            }
+        }
         self.hop = Hop::default();
         self.got.clear();
         self.dropped = 0;
@@ -244,8 +254,8 @@ impl Storage {
     /// After a power cut, once it runs again: what was durable can be read, and nothing that nobody wrote.
     pub(crate) fn check_survived(&mut self, now: Time) -> Result<(), String> {
         let found = self.read(now)?;
-        let dropped = std::mem::take(&mut self.dropped_points);
-        let is_dropped = |place: &Place, bits: u64| dropped.contains(&(place.clone(), bits));
+        let doubtful = std::mem::take(&mut self.doubtful);
+        let is_doubtful = |place: &Place, bits: u64| doubtful.contains(&(place.clone(), bits));
         // Of each point what was durable, and what was written since.
         let mut may_be: BTreeMap<&Place, Vec<Option<u64>>> = BTreeMap::new();
         for (at, (place, bits)) in self.written.iter().enumerate() {
@@ -257,14 +267,14 @@ impl Storage {
         }
         for (place, values) in &may_be {
             let is = found.get(*place).copied();
-            if !values.contains(&is) && !is.is_some_and(|bits| is_dropped(place, bits)) {
+            if !values.contains(&is) && !is.is_some_and(|bits| is_doubtful(place, bits)) {
                 return Err(format!(
                     "{place:?} is {is:x?} after the power cut, and may be one of {values:x?}"
                 ));
             }
         }
         let is_nobodys =
-            |(place, bits): &(&Place, &u64)| !may_be.contains_key(place) && !is_dropped(place, **bits);
+            |(place, bits): &(&Place, &u64)| !may_be.contains_key(place) && !is_doubtful(place, **bits);
         if let Some((place, bits)) = found.iter().find(is_nobodys) {
             return Err(format!("{place:?} is {bits:x}, which nobody wrote"));
         }
@@ -319,6 +329,11 @@ impl Storage {
         }
         Ok(points)
     }
+}
+
+/// Where an event is kept, and its value.
+fn point(event: &Event<'_>) -> (Place, u64) {
+    ((event.key.to_vec(), event.time.ns().div_euclid(1_000_000)), event.value.to_bits())
 }
 
 /// What it says it dropped, for any reason.

@@ -342,4 +342,13 @@ fn after_a_failed_sync_the_log_goes_on_in_another_segment() {
     assert_eq!(held(&live).0, [b"one", b"two"]);
     files.power_cut(&live, &copy, Loss::All).unwrap();
     assert_eq!(held(&copy).0, [b"two"], "the disk lost what it could not write");
+    // So nothing is said to be durable until what was lost is known to be elsewhere.
+    let doubt = log.doubt().unwrap();
+    let three = log.append(b"three").unwrap();
+    assert!(log.sync(mark(3)).unwrap() < doubt);
+    assert_eq!(held(&live).1.last_sync.map(|(_, mark)| mark), Some(mark(1)), "no mark since");
+    log.is_elsewhere(doubt);
+    assert_eq!(log.doubt(), None);
+    assert!(log.sync(mark(3)).unwrap() >= three);
+    assert_eq!(held(&live).1.last_sync.map(|(_, mark)| mark), Some(mark(3)));
 }

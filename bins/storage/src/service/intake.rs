@@ -274,6 +274,15 @@ impl<S: Bound> Intake<S> {
         })
     }
 
+    /// Has the store seal what a sync that failed may have lost: it is in the store's memory still.
+    pub fn seal_doubtful(&mut self) {
+        if let Some(doubt) = self.log.doubt()
+            && self.store.seal_up_to(doubt)
+        {
+            self.log.is_elsewhere(doubt);
+        }
+    }
+
     /// Takes away what the store has in files of its own.
     pub fn cut(&mut self) {
         match self.log.cut(self.store.acknowledged()) {

@@ -21,6 +21,8 @@ pub(super) struct Syncer {
     is_busy: bool,
     /// All before it is durable.
     synced: Position,
+    /// All before it will be, when the one under way ends well.
+    begun_end: Position,
     /// When the last one began.
     last: Instant,
     can_sync: bool,
@@ -45,6 +47,7 @@ impl Syncer {
             thread: Some(thread),
             is_busy: false,
             synced,
+            begun_end: synced,
             last: Instant::now(),
             can_sync: true,
             waiting: Vec::new(),
@@ -66,6 +69,7 @@ impl Syncer {
     /// Hands over one that was begun.
     pub(super) fn begin(&mut self, syncing: Syncing, now: Instant) {
         self.last = now;
+        self.begun_end = syncing.end();
         self.is_busy = self.begun.as_ref().is_some_and(|begun| begun.send(syncing).is_ok());
     }
 
@@ -89,7 +93,9 @@ impl Syncer {
                 Ok(end) => {
                     counters.syncs += 1;
                     self.synced = self.synced.max(end);
-                    if !std::mem::replace(&mut self.can_sync, true) {
+                    // After a failure what was in doubt has to be sealed first.
+                    let is_whole = self.synced >= self.begun_end;
+                    if is_whole && !std::mem::replace(&mut self.can_sync, true) {
                         tracing::info!("the log is durable again");
                     }
                     self.answer();

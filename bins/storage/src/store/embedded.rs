@@ -203,6 +203,19 @@ impl Store for Embedded {
         self.maintain_once(now)
     }
 
+    fn seal_up_to(&self, position: Position) -> bool {
+        let mut head = lock(&self.head);
+        if head.active.lock().low < position {
+            head.freeze();
+        }
+        let is_sealed = head.frozen.iter().all(|generation| generation.lock().low >= position);
+        drop(head);
+        if !is_sealed {
+            self.wake();
+        }
+        is_sealed
+    }
+
     fn wait(&self, at_most: Duration) {
         self.bell.wait(at_most);
     }
