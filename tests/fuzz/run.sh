@@ -28,9 +28,12 @@ for target; do
             "target/grown/$target" -- -set_cover_merge=1 -use_counters=0 -timeout=10 >>"$log" 2>&1
         rm -rf "corpus/$target" && cp -r "target/minimal/$target" "corpus/$target"
     fi
+    # What earlier runs did is added to.
+    IFS='|' read -r _ _ before _ _ before_seconds _ < <(grep "^| $target |" README.md || echo '|||||||')
+    executions=$((${executions:-0} + ${before:-0}))
     files=$(find "corpus/$target" -type f | wc -l)
     bytes=$(cat "corpus/$target"/* | wc -c)
-    row="| $target | ${executions:-none} | ${coverage:-none} | $files files, $bytes bytes | $seconds | $(date -u +%Y-%m-%d) |"
+    row="| $target | $executions | ${coverage:-none} | $files files, $bytes bytes | $((seconds + ${before_seconds:-0})) | $(date -u +%Y-%m-%d) |"
     echo "$row"
     awk -v row="$row" -v target="$target" '
         index($0, "| " target " |") == 1 { if (!done) print row; done = 1; next }
