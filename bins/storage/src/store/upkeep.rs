@@ -78,6 +78,8 @@ pub(super) struct Upkeep {
     /// Series may be gone that the index names.
     pub(super) is_index_stale: bool,
     rebuilt: Option<Time>,
+    /// Names that were in the index then.
+    rebuilt_names: u64,
     /// When the last file of a span came, with how many there were.
     arrived: HashMap<(i64, u32), (usize, Time)>,
     /// Which generation was active when.

@@ -17,8 +17,10 @@ use crate::store::{StoreError, lock};
 /// New names wait so long for the index, or until there are so many.
 const FRESH_AFTER: Duration = Duration::from_secs(10);
 const FRESH_MAX: usize = 50_000;
-/// Names of series that are gone stay in the index so long.
+/// Names of series that are gone stay in the index so long; or, where there are a quarter more names than when it was made, at
+/// least so long: series that come and go must not make it ever longer.
 const STALE_AFTER: Duration = Duration::from_secs(3600);
+const STALE_AT_LEAST: Duration = Duration::from_secs(300);
 /// Names that are entered into the index in one go.
 const ENTERED: usize = 1 << 16;
 
@@ -28,11 +30,14 @@ impl Embedded {
             let head = lock(&self.head);
             (head.index.is_in_memory(), head.fresh.len())
         };
-        let is_stale = upkeep.is_index_stale && is_over(upkeep.rebuilt, now, STALE_AFTER);
+        let is_stale = upkeep.is_index_stale
+            && (is_over(upkeep.rebuilt, now, STALE_AFTER)
+                || is_over(upkeep.rebuilt, now, STALE_AT_LEAST) && self.has_index_grown(upkeep));
         if upkeep.is_index_broken || is_stale || (is_in_memory && is_over(upkeep.rebuilt, now, STALE_AFTER)) {
             upkeep.rebuilt = Some(now);
             self.rebuild_index()?;
             (upkeep.is_index_broken, upkeep.is_index_stale) = (false, false);
+            upkeep.rebuilt_names = lock(&self.head).index.series()?;
             return Ok(true);
         }
         let is_time = fresh > 0 && is_over(upkeep.entered, now, FRESH_AFTER);
@@ -42,6 +47,18 @@ impl Embedded {
             return Ok(fresh >= FRESH_MAX);
         }
         Ok(false)
+    }
+
+    /// Whether there are many more names in it than when it was made anew.
+    fn has_index_grown(&self, upkeep: &mut Upkeep) -> bool {
+        let index = Arc::clone(&lock(&self.head).index);
+        match index.series() {
+            Ok(names) => names > upkeep.rebuilt_names + upkeep.rebuilt_names / 4,
+            Err(_) => {
+                upkeep.is_index_broken = true;
+                false
+            }
+        }
     }
 
     /// Enters the fresh series into the index: it knows all series of all files then.
@@ -169,5 +186,47 @@ impl Embedded {
         }
         keys.sort_unstable();
         keys
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::Disk;
+    use crate::log::Position;
+    use crate::store::options::Options;
+    use crate::store::{Maintained, Store as _};
+    use common::metric::Event;
+    use common::wire::{Batch, Content, Header};
+
+    #[test]
+    fn names_of_series_that_are_gone_do_not_gather_in_the_index() {
+        const NAMES: u64 = 100;
+        const DAY: Duration = Duration::from_secs(86_400);
+        let directory = tempfile::tempdir().unwrap();
+        let mut options = Options::at(directory.path());
+        (options.min_free, options.retention) = (0, Some(DAY));
+        let store = Embedded::open(Disk::shared(), options).unwrap();
+        let begun = Time::from_secs(1_780_000_000);
+        let mut most = 0;
+        // Every other minute new series come that are gone by then, for an hour.
+        for round in 0..30_u64 {
+            let now = begun.plus_ns((round * 120_000_000_000) as i64);
+            let mut batch = Batch::new(Content::Events);
+            for name in 0..NAMES {
+                let key = format!("name{}", round * NAMES + name);
+                let time = now.plus_ns(-3 * DAY.as_nanos() as i64);
+                batch.event(&Event { key: key.as_bytes(), time, value: 1.0 }).unwrap();
+            }
+            let (header, records) = Header::read(batch.seal(1, round * NAMES)).unwrap();
+            let position = Position(1 + round);
+            let _ = store.write(&header, records, position);
+            assert!(!store.seal_up_to(position));
+            while store.maintain(now) == Maintained::Busy {}
+            assert!(store.seal_up_to(position));
+            most = most.max(lock(&store.head).index.series().unwrap());
+        }
+        // What came in five minutes, and a round at either end.
+        assert!((NAMES..=4 * NAMES).contains(&most), "{most}");
     }
 }
