@@ -46,21 +46,13 @@ fn every_corpus_and_every_past_crash_keeps_the_promises() {
 }
 
 #[test]
-fn every_check_has_a_target_and_a_corpus_and_nothing_else_has() {
+fn every_check_has_a_corpus_and_nothing_else_has() {
     let checks: BTreeSet<String> = checks::ALL.iter().map(|(name, _)| (*name).to_owned()).collect();
     assert_eq!(checks.len(), checks::ALL.len(), "a name is there twice");
-    assert_eq!(names(&fuzz().join("fuzz_targets")), checks, "fuzz_targets");
     assert_eq!(names(&fuzz().join("corpus")), checks, "corpus");
-    assert!(names(&fuzz().join("crashes")).is_subset(&checks), "crashes of a target that is not there");
-    let manifest = fs::read_to_string(fuzz().join("Cargo.toml")).unwrap();
+    assert!(names(&fuzz().join("crashes")).is_subset(&checks), "crashes of a check that is not there");
     for name in &checks {
         assert!(!files(&fuzz().join("corpus").join(name)).is_empty(), "the corpus of {name} is empty");
-        let target = fs::read_to_string(fuzz().join("fuzz_targets").join(format!("{name}.rs"))).unwrap();
-        assert!(target.contains(&format!("checks::{name}(")), "{target}");
-        assert!(
-            manifest.contains(&format!("name = \"{name}\"\n")),
-            "{name} is not in the fuzz crate's manifest"
-        );
     }
 }
 

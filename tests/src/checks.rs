@@ -1,7 +1,7 @@
 //! The promises of every parser: one function each, which takes any bytes and panics where a promise is broken.
 //!
-//! A fuzz target (`tests/fuzz/fuzz_targets/<name>.rs`) is one line that calls its check; `tests/replay` runs the
-//! committed corpus and every past crash through the checks again, under plain `cargo test`.
+//! The fuzz target (`tests/fuzz/fuzz_targets/check.rs`) calls one of them; `tests/replay` runs the committed corpus and every
+//! past crash through the checks again, under plain `cargo test`.
 
 mod ask;
 mod collectd;
@@ -38,7 +38,7 @@ pub use xmpp::{chat, directory};
 /// Takes any bytes, and panics where a promise is broken.
 pub type Check = fn(&[u8]);
 
-/// Every check with its name, which is also its fuzz target's and its corpus's.
+/// Every check with its name, which is also its corpus's.
 pub const ALL: [(&str, Check); 38] = [
     ("answer", answer),
     ("ask", ask),

@@ -32,10 +32,15 @@ impl Query {
     pub(crate) fn only(&self, known: &[&str]) -> Result<(), Refusal> {
         match self.0.iter().find(|(name, _)| !known.contains(&name.as_str())) {
             None => Ok(()),
-            Some((name, _)) => Err(Refusal::wrong(
-                "parameter",
-                format!("there is no parameter `{name:.40}` here; there are {}", known.join(", ")),
-            )),
+            Some((name, _)) => {
+                // As it can be shown on a line: a name may hold anything.
+                let name: String = name.chars().take(40).flat_map(char::escape_debug).collect();
+                let known = known.join(", ");
+                Err(Refusal::wrong(
+                    "parameter",
+                    format!("there is no parameter `{name}` here; there are {known}"),
+                ))
+            }
         }
     }
 }
