@@ -282,7 +282,9 @@ impl Samples {
             while let Some((_, weight)) = steps.next_if(|(value, _)| *value <= bound) {
                 passed += u128::from(weight);
             }
-            each(if bound >= self.max { self.count() } else { passed as f64 / Weight::UNITS as f64 });
+            // The count ends at what a weight can be, of states that were merged without end.
+            let up_to = (passed as f64 / Weight::UNITS as f64).min(self.count());
+            each(if bound >= self.max { self.count() } else { up_to });
         }
     }
 
