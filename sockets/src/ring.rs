@@ -48,8 +48,9 @@ const WRAP: u32 = u32::MAX;
 const ROOM_BYTES: u64 = 256 * 1024;
 /// An empty ring goes back to its front from here on, so that a quiet process touches few pages.
 const FRONT_BYTES: u64 = 256 * 1024;
-/// An empty ring keeps twice the room that it needed lately, at least so much, and gives back what is half as much again.
-const KEPT_BYTES: u64 = 1024 * 1024;
+/// An empty ring keeps half as much again as it needed lately, at least so much, and gives back what is a quarter more: the
+/// less it keeps, the less of it is touched one day and then stays.
+const KEPT_BYTES: u64 = 2 * FRONT_BYTES;
 /// What was needed is forgotten by this part with every time that it goes back.
 const FORGOTTEN: u64 = 64;
 /// From so far behind on, a peer makes the ring walk through memory that is in no cache: see [`image`].
@@ -375,8 +376,9 @@ impl Ring {
     /// lap ended. Nothing is there that anybody needs, nor a successor that begins at a head before this one.
     fn give_room_back(&mut self, at: u64) {
         self.lately = at.max(self.lately - self.lately / FORGOTTEN);
-        let kept = (2 * self.lately).max(KEPT_BYTES).next_multiple_of(ROOM_BYTES).min(self.bytes);
-        if self.room > kept + kept / 2 && self.mapping.release(kept as usize).is_ok() {
+        let kept =
+            (self.lately + self.lately / 2).max(KEPT_BYTES).next_multiple_of(ROOM_BYTES).min(self.bytes);
+        if self.room > kept + kept / 4 && self.mapping.release(kept as usize).is_ok() {
             self.room = kept;
         }
     }
