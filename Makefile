@@ -35,7 +35,7 @@ faults: ## Break things under load, and add up; FAULTS="kill9 disk" chooses case
 soak: ## Half an hour under load: nothing may grow
 	cargo build --release --workspace --bins && cargo run --release -p faults -- soak
 
-fuzz: ## Fuzz every parser for a minute each; SECONDS_EACH=3600 for longer
+fuzz: ## Fuzz every parser for a minute each; SECONDS_EACH=3600 for longer, EXECUTIONS=10000000 until they are so many
 	tests/fuzz/run.sh $(or $(SECONDS_EACH),60)
 
 sanitize: ## The modules with unsafe, under the address sanitizer (a nightly toolchain)

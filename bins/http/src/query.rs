@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use axum::http::Uri;
 
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, shown};
 
 /// The parameters, in the order they stand.
 #[derive(Clone, Debug, Default)]
@@ -33,9 +33,7 @@ impl Query {
         match self.0.iter().find(|(name, _)| !known.contains(&name.as_str())) {
             None => Ok(()),
             Some((name, _)) => {
-                // As it can be shown on a line: a name may hold anything.
-                let name: String = name.chars().take(40).flat_map(char::escape_debug).collect();
-                let known = known.join(", ");
+                let (name, known) = (shown(name, 40), known.join(", "));
                 Err(Refusal::wrong(
                     "parameter",
                     format!("there is no parameter `{name}` here; there are {known}"),

@@ -25,6 +25,11 @@ pub(crate) struct Refusal {
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
 }
 
+/// The first characters of what somebody sent, as they can be shown on a line.
+pub(crate) fn shown(text: &str, max: usize) -> String {
+    text.chars().take(max).flat_map(char::escape_debug).collect()
+}
+
 impl Refusal {
     /// A refusal.
     pub(crate) fn new(

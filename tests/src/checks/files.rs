@@ -42,10 +42,10 @@ counters! {
 
 /// The first `bytes` bytes of a file: those given, then the same again and again, or zeros.
 fn stretched(given: &[u8], bytes: usize, again: bool) -> Vec<u8> {
-    if again && !given.is_empty() {
-        return given.iter().copied().cycle().take(bytes).collect();
-    }
     let mut file = given.to_vec();
+    while again && !file.is_empty() && file.len() < bytes {
+        file.extend_from_within(..file.len().min(bytes - file.len()));
+    }
     file.resize(bytes, 0);
     file
 }
@@ -180,10 +180,9 @@ pub fn growth(bytes: &[u8]) {
             how => {
                 let start = if how == 1 { 0 } else { HEADER_BYTES };
                 // Again and again, so that both banks have it.
-                let again = if how == 3 { file.len() } else { given.len() };
-                for (byte, given) in file[start..].iter_mut().zip(given.iter().cycle().take(again)) {
-                    *byte = *given;
-                }
+                let room = file.len() - start;
+                let length = if how == 3 { room } else { given.len().min(room) };
+                file[start..start + length].copy_from_slice(&stretched(given, length, true));
             }
         }
         std::fs::write(&path, &file).expect("a temporary file can be written");

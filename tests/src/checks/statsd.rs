@@ -1,5 +1,7 @@
 //! StatsD's and DogStatsD's lines.
 
+use std::sync::OnceLock;
+
 use common::key;
 use common::metric::{Kind, MEMBER_BYTES_MAX, Note};
 use common::process::Process;
@@ -30,20 +32,17 @@ add = { c = "1", b = "" }
 /// A datagram, under several configurations: lines in = metrics + refused + empty, each in the form that travels, and a
 /// reader that has read others reads the same.
 pub fn statsd(datagram: &[u8]) {
-    for config in ["", "names = \"etsy\"", ALL] {
-        let config: Config = toml::from_str(config).expect("it is right");
-        config.check().expect("it is right");
-        let rules = config.reading().expect("it is right");
+    for rules in configured() {
         let mut used = Reader::default();
         let (mut lines, mut bytes) = (0, 0);
         for line in dialect::lines(datagram) {
             lines += 1;
             bytes += line.len();
             assert!(!line.contains(&b'\n'));
-            let found = read(&mut used, line, &rules);
+            let found = read(&mut used, line, rules);
             assert_eq!(
                 found,
-                read(&mut Reader::default(), line, &rules),
+                read(&mut Reader::default(), line, rules),
                 "a used reader reads something else"
             );
             assert_eq!(found.is_empty(), line.is_empty(), "a line that left no trace");
@@ -52,6 +51,18 @@ pub fn statsd(datagram: &[u8]) {
         assert_eq!(lines, ends + usize::from(datagram.last().is_some_and(|last| *last != b'\n')));
         assert!(bytes + ends <= datagram.len());
     }
+}
+
+/// What is read by default, as etsy's server does, and with all that can be configured.
+fn configured() -> &'static [Rules; 3] {
+    static RULES: OnceLock<[Rules; 3]> = OnceLock::new();
+    RULES.get_or_init(|| {
+        ["", "names = \"etsy\"", ALL].map(|config| {
+            let config: Config = toml::from_str(config).expect("it is right");
+            config.check().expect("it is right");
+            config.reading().expect("it is right")
+        })
+    })
 }
 
 fn read(reader: &mut Reader, line: &[u8], rules: &Rules) -> Vec<Result<String, Fault>> {

@@ -19,6 +19,7 @@ use common::value::Value;
 use serde::de::IgnoredAny;
 
 use super::{Cursor, Fault, Intake, Reason};
+use crate::refusal::shown;
 use crate::when;
 
 /// Reads a body; `lines`: what is no JSON ends at the end of its line.
@@ -132,9 +133,8 @@ fn field<'a>(name: &[u8], cursor: &mut Cursor<'a>, fields: &mut Fields<'a>) -> R
                 match Kind::NUMBERS.into_iter().find(|kind| kind.word().as_bytes() == &*word) {
                     Some(kind) => fields.kind = Some(kind),
                     None => {
-                        let word = String::from_utf8_lossy(&word);
-                        let detail =
-                            format!("there is no kind `{word:.40}`: {}", Reason::UnknownKind.way_out());
+                        let word = shown(&String::from_utf8_lossy(&word), 40);
+                        let detail = format!("there is no kind `{word}`: {}", Reason::UnknownKind.way_out());
                         return Ok(Some(Wrong { reason: Reason::UnknownKind, at, detail: detail.into() }));
                     }
                 }
@@ -155,8 +155,8 @@ fn field<'a>(name: &[u8], cursor: &mut Cursor<'a>, fields: &mut Fields<'a>) -> R
         }
         name => {
             cursor.skip()?;
-            let name = String::from_utf8_lossy(name);
-            let detail = format!("there is no field `{name:.40}`: {}", Reason::Field.way_out());
+            let name = shown(&String::from_utf8_lossy(name), 40);
+            let detail = format!("there is no field `{name}`: {}", Reason::Field.way_out());
             return Ok(Some(Wrong { reason: Reason::Field, at, detail: detail.into() }));
         }
     }

@@ -7,7 +7,7 @@ use common::time::Time;
 use serde_json::{Map, Value, json};
 
 use crate::query::Query;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, shown};
 use crate::when;
 
 /// What every route is told.
@@ -35,13 +35,14 @@ impl Params {
         if let Some(callback) = query.get("callback")
             && params.callback.is_none()
         {
-            let detail = format!("callback: `{callback:.40}` is no name of a function");
+            let detail = format!("callback: `{}` is no name of a function", shown(callback, 40));
             return Err(Refusal::wrong("parameter", detail));
         }
         match query.get("nan") {
             None | Some("purge" | "allow") => Ok(params),
             Some(other) => {
-                Err(Refusal::wrong("parameter", format!("nan: `{other:.40}` is neither purge nor allow")))
+                let other = shown(other, 40);
+                Err(Refusal::wrong("parameter", format!("nan: `{other}` is neither purge nor allow")))
             }
         }
     }

@@ -4,7 +4,7 @@ use common::time::{SECOND_NS, Time};
 use common::utc;
 
 use super::params::Params;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, shown};
 use crate::when;
 
 /// Half an hour more on each side of the last day and the last week: clocks differ.
@@ -129,7 +129,7 @@ fn minute(text: &str) -> Result<Time, Refusal> {
         let (hour, minute) = (number(&time[..2])?, number(&time[2..])?);
         (hour < 24 && minute < 60).then(|| midnight.plus_ns((hour * 60 + minute) * 60 * SECOND_NS))
     };
-    read().ok_or_else(|| wrong(format!("`{text:.40}` is no minute like 20130421T1012")))
+    read().ok_or_else(|| wrong(format!("`{}` is no minute like 20130421T1012", shown(text, 40))))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use axum::http::HeaderMap;
 use axum::http::header::ACCEPT;
 
 use crate::query::Query;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, shown};
 
 /// What an answer is written in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,7 +23,7 @@ impl Form {
                 "ndjson" => Ok(Form::Lines),
                 "csv" => Ok(Form::Csv),
                 _ => {
-                    let detail = format!("format: `{word:.20}` is none of json, ndjson, csv");
+                    let detail = format!("format: `{}` is none of json, ndjson, csv", shown(word, 20));
                     Err(Refusal::wrong("parameter", detail))
                 }
             };

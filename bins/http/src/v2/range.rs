@@ -24,7 +24,7 @@ use super::select::{limit, moment, selection};
 use crate::app::App;
 use crate::json;
 use crate::query::Query;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, shown};
 use crate::stream::{Render, render};
 
 /// How far back a range begins that does not say.
@@ -94,10 +94,8 @@ fn fold(query: &Query) -> Result<Option<Fold>, Refusal> {
     let function = match query.get("fn") {
         None => None,
         Some(word) => Some(Function::of(word).ok_or_else(|| {
-            Refusal::wrong(
-                "parameter",
-                format!("fn: `{word:.20}` is none of avg, min, max, last, sum, count"),
-            )
+            let word = shown(word, 20);
+            Refusal::wrong("parameter", format!("fn: `{word}` is none of avg, min, max, last, sum, count"))
         })?),
     };
     match (query.get("step"), function) {

@@ -5,7 +5,7 @@ use common::query::selector::Selector;
 use common::time::Time;
 
 use crate::query::Query;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, shown};
 use crate::when;
 
 /// `key=`, `match=` and `where=`. Without `key` and `match` all series are meant.
@@ -55,7 +55,8 @@ pub(super) fn moment(query: &Query, name: &str, now: Time) -> Result<Option<Time
         None => Err(Refusal::wrong(
             "time",
             format!(
-                "{name}: `{text:.60}` is no time; write seconds since 1970, 2012-10-15T20:13:21Z, -1h or now"
+                "{name}: `{}` is no time; write seconds since 1970, 2012-10-15T20:13:21Z, -1h or now",
+                shown(text, 60)
             ),
         )),
     }
@@ -65,7 +66,7 @@ pub(super) fn moment(query: &Query, name: &str, now: Time) -> Result<Option<Time
 pub(super) fn limit(query: &Query) -> Result<Option<u64>, Refusal> {
     let limit = |text: &str| match text.parse() {
         Ok(limit) if limit > 0 => Ok(limit),
-        _ => Err(Refusal::wrong("parameter", format!("limit: `{text:.20}` is no count from 1 on"))),
+        _ => Err(Refusal::wrong("parameter", format!("limit: `{}` is no count from 1 on", shown(text, 20)))),
     };
     query.get("limit").map(limit).transpose()
 }
