@@ -157,9 +157,7 @@ impl Table {
         for (event, hash) in batch.iter().zip(&mut hashes) {
             *hash = self.hash(event.key);
         }
-        for (&hash, id) in hashes[..batch.len()].iter().zip(&mut *ids) {
-            *id = self.index.candidate(hash);
-        }
+        self.index.candidates(&hashes[..batch.len()], ids);
         let mut texts = [(0, 0); BATCH];
         for (&id, text) in ids[..batch.len()].iter().zip(&mut texts) {
             *text = self.series.get(id).map_or((0, 0), |series| (series.at, series.len));

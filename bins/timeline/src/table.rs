@@ -59,9 +59,7 @@ impl Table {
         for (metric, hash) in batch.iter().zip(&mut hashes) {
             *hash = self.hash(Class::of(metric.kind), metric.key);
         }
-        for (&hash, id) in hashes[..batch.len()].iter().zip(&mut *ids) {
-            *id = self.index.candidate(hash);
-        }
+        self.index.candidates(&hashes[..batch.len()], ids);
         let mut texts = [Text::default(); BATCH];
         for (&id, text) in ids[..batch.len()].iter().zip(&mut texts) {
             *text = self.series.get(id).map_or(Text::default(), |series| series.text);

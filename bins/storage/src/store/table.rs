@@ -119,9 +119,7 @@ impl Table {
         for (key, hash) in keys.iter().zip(&mut hashes) {
             *hash = self.hash(key);
         }
-        for (&hash, id) in hashes[..keys.len()].iter().zip(&mut *ids) {
-            *id = self.index.candidate(hash);
-        }
+        self.index.candidates(&hashes[..keys.len()], ids);
         let mut texts = [(0, 0); BATCH];
         for (&id, text) in ids[..keys.len()].iter().zip(&mut texts) {
             *text = self.series.get(id).map_or((0, 0), |series| (series.at, series.len));
