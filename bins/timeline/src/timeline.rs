@@ -68,6 +68,8 @@ pub struct Timeline {
     growth: Growth,
     /// Series of kinds that are gathered in windows of the wall clock.
     pub(crate) aggregated: u64,
+    /// Those whose key may be a name that another series emits: mostly none, and then nobody looks for them.
+    lookalikes: u64,
     /// Keys and states in the making.
     pub(crate) scratch: Vec<u8>,
     /// The next number that a flush looks at.
@@ -91,6 +93,7 @@ impl Timeline {
             counters: Counters::default(),
             growth: Growth::new(),
             aggregated: 0,
+            lookalikes: 0,
             scratch: Vec::new(),
             flushed: 0,
             hand: 0,
@@ -272,11 +275,14 @@ impl Timeline {
         let mut name = Ok(());
         for suffix in 0.. {
             let Some(suffix) = self.rules.emitted.suffix(kind, emitted, suffix) else { break };
-            with_suffix(&mut scratch, emitted.as_bytes(), suffix.word);
-            if scratch.len() + suffix.more > KEY_BYTES_MAX {
+            // A dot as well.
+            if emitted.len() + 1 + suffix.word.len() + suffix.more > KEY_BYTES_MAX {
                 name = Err(Reason::BadKey);
-            } else if self.find_live(Class::Plain, &scratch, clock).is_some() {
-                name = name.and(Err(Reason::KindConflict));
+            } else if self.lookalikes > 0 {
+                with_suffix(&mut scratch, emitted.as_bytes(), suffix.word);
+                if self.find_live(Class::Plain, &scratch, clock).is_some() {
+                    name = name.and(Err(Reason::KindConflict));
+                }
             }
         }
         self.scratch = scratch;
@@ -388,6 +394,7 @@ impl Timeline {
             State::Gauge(gauge) => gauge.kept = self.rules.emitted.keeps(emitted),
             _ => {}
         }
+        self.lookalikes += u64::from(self.is_lookalike(state.class(), looked_up, emitted));
         let Place { part, source } = place;
         let series = Series { part, source, state, seen: clock.moment, ..Series::default() };
         self.table.insert(looked_up, emitted, owns, series)
@@ -400,7 +407,19 @@ impl Timeline {
         self.remove(id);
     }
 
+    /// True for the keys of a series that another one could emit.
+    fn is_lookalike(&self, class: Class, looked_up: &[u8], emitted: &[u8]) -> bool {
+        let may_be_emitted =
+            |key| std::str::from_utf8(key).is_ok_and(|key| self.rules.emitted.origin(key).is_some());
+        class == Class::Plain
+            && (may_be_emitted(emitted) || looked_up != emitted && may_be_emitted(looked_up))
+    }
+
     fn remove(&mut self, id: u32) {
+        if let Some(Series { text, state, .. }) = self.table.series.get(id) {
+            let (looked_up, emitted) = (self.table.looked_up(*text), self.table.emitted(*text));
+            self.lookalikes -= u64::from(self.is_lookalike(state.class(), looked_up, emitted));
+        }
         let series = self.table.remove(id);
         if !matches!(series.state, State::Spelling(..)) {
             self.counters.series -= 1;

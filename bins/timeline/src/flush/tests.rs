@@ -326,6 +326,19 @@ fn two_kinds_of_one_name_never_mix() {
     turned.run(3700.0);
     turned.send(Kind::Gauge, "u.unique", 1.0, 3700.0);
     assert_eq!(turned.refused(), []);
+    // And taken again by whoever comes first.
+    let mut turned = Turned::new(Rules::default());
+    for round in 0..3 {
+        let at = f64::from(round) * 7500.0;
+        turned.send(Kind::Gauge, "a.total", 1.0, at);
+        turned.send(Kind::Count, "a", 1.0, at);
+        assert_eq!(turned.refused(), [Reason::KindConflict], "round {round}");
+        turned.run(at + 3700.0);
+        turned.send(Kind::Count, "a", 1.0, at + 3700.0);
+        turned.send(Kind::Gauge, "a.total", 1.0, at + 3700.0);
+        assert_eq!(turned.refused(), [Reason::KindConflict], "round {round}");
+        turned.run(at + 7500.0);
+    }
 }
 
 #[test]
