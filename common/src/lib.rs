@@ -4,6 +4,7 @@ pub mod ask;
 pub mod books;
 pub mod clock;
 pub mod config;
+pub mod copy;
 pub mod exit;
 pub mod growth;
 pub mod heavy;

@@ -69,6 +69,27 @@ impl Tag {
     }
 }
 
+/// Tags as they stand in a key, to be written where it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Tags<'a> {
+    text: &'a [u8],
+    plain: &'a PlainTags,
+}
+
+impl Tags<'_> {
+    /// How many bytes they have.
+    #[inline]
+    pub fn bytes(&self) -> usize {
+        1 + self.text.len()
+    }
+
+    /// Writes them into so many bytes.
+    #[inline]
+    pub fn write(&self, room: &mut [u8]) {
+        self.plain.write(self.text, room);
+    }
+}
+
 /// Makes keys, one after another.
 #[derive(Debug, Default)]
 pub struct Keys {
@@ -102,20 +123,23 @@ impl Keys {
         self.make_tagged(line, name, sections, style, touched)
     }
 
-    /// The key of a plain name with tags, where they are plain too and nothing is to be done to them.
+    /// What stands behind a plain name in its key: tags, where they are plain too and nothing is to be done to them.
     #[inline]
-    pub fn plain(&mut self, name: &[u8], tags: &[u8]) -> Option<&[u8]> {
-        self.write_plain(name, tags).then_some(&self.key)
+    pub fn plain<'a>(&'a mut self, name: &[u8], text: &'a [u8]) -> Option<Tags<'a>> {
+        // A `;` in front of the tags, and no byte more.
+        let is_plain = name.len() + 1 + text.len() <= KEY_BYTES_MAX && self.plain.read(text, is_scope);
+        is_plain.then_some(Tags { text, plain: &self.plain })
     }
 
-    #[inline]
-    fn write_plain(&mut self, name: &[u8], tags: &[u8]) -> bool {
-        // A `;` in front of the tags, and no byte more.
-        let is_plain = name.len() + 1 + tags.len() <= KEY_BYTES_MAX && self.plain.read(tags, is_scope);
+    fn write_plain(&mut self, name: &[u8], text: &[u8]) -> bool {
+        let is_plain = self.plain(name, text).is_some();
         if is_plain {
-            self.key.clear();
-            self.key.extend_from_slice(name);
-            self.plain.write(tags, &mut self.key);
+            let Keys { key, plain, .. } = self;
+            let tags = Tags { text, plain };
+            key.clear();
+            key.extend_from_slice(name);
+            key.resize(name.len() + tags.bytes(), 0);
+            tags.write(&mut key[name.len()..]);
         }
         is_plain
     }

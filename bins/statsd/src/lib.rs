@@ -5,6 +5,7 @@ pub mod counters;
 
 pub mod dialect;
 pub mod key;
+mod marks;
 pub mod note;
 mod plain_tags;
 pub mod reader;
@@ -18,10 +19,10 @@ pub mod explain;
 use std::time::Instant;
 
 use common::books::{Books, Refusal};
-use common::metric::Metric;
 use common::time::Time;
 use hop::{Counted, Datagram, Output, Progress, Protocol, Turn};
 use mio::Token;
+use sockets::pace::Patience;
 
 use counters::Dropped;
 use dialect::{Fault, Reason, lines};
@@ -105,10 +106,12 @@ impl Lines {
         }
         // What most lines are, each way by itself: by value, a metric stays in registers.
         if let Some(metric) = reader::plain(line, time, &self.rules) {
-            return pass_plain(&metric, books, output);
+            count_plain(books);
+            return output.metric(&metric);
         }
-        if let Some(metric) = self.reader.plain_tagged(line, time, &self.rules) {
-            return pass_plain(&metric, books, output);
+        if let Some((metric, tags)) = self.reader.plain_tagged(line, time, &self.rules) {
+            count_plain(books);
+            return output.metric_with(&metric, tags.bytes(), |room| tags.write(room));
         }
         let (mut accepted, mut refused) = (0, 0);
         self.reader.any(line, time, &self.rules, |found| match found {
@@ -134,14 +137,14 @@ impl Lines {
     }
 }
 
+/// One line, one metric, passed on.
 #[inline(always)]
-fn pass_plain(metric: &Metric<'_>, books: &mut Books<Counters>, output: &mut Output) {
+fn count_plain(books: &mut Books<Counters>) {
     let counters = &mut books.counters;
     counters.lines += 1;
     counters.received += 1;
     counters.accepted += 1;
     counters.passed += 1;
-    output.metric(metric);
 }
 
 #[inline]
@@ -191,6 +194,9 @@ impl Statsd {
 
 impl Protocol for Statsd {
     type Counters = Counters;
+
+    /// Nearly all that StatsD's clients send is gathered for a window.
+    const PATIENCE: Patience = Patience::WINDOWS;
 
     fn counted(counters: &mut Counters) -> Counted<'_> {
         let Counters { datagrams, bytes, kernel_drops, lost_in_crash, .. } = counters;

@@ -7,7 +7,8 @@ use common::time::Time;
 use common::value::Value;
 
 use crate::dialect::{self, Check, Event, Fault, Line, Plain, Reason, Sections, Type, offset};
-use crate::key::{Keys, Style, Touched, with_suffix};
+use crate::key::{Keys, Style, Tags, Touched, with_suffix};
+use crate::marks;
 use crate::note;
 
 /// What a line gave.
@@ -67,21 +68,23 @@ impl Reader {
         if let Some(metric) = plain(line, now, rules) {
             return each(Ok(Found::Metric(metric)));
         }
-        if let Some(metric) = self.plain_tagged(line, now, rules) {
-            return each(Ok(Found::Metric(metric)));
-        }
         self.any(line, now, rules, each);
     }
 
-    /// The one metric of a line that is plain but for its tags, as [`plain`] gives it.
+    /// The one metric of a line that is plain but for its tags, as [`plain`] gives it: its key is the name, the tags
+    /// are still to be written behind it.
     #[inline]
-    pub fn plain_tagged(&mut self, line: &[u8], now: Time, rules: &Rules) -> Option<Metric<'_>> {
-        let bar = memchr::memchr(b'|', line)?;
+    pub fn plain_tagged<'a>(
+        &'a mut self,
+        line: &'a [u8],
+        now: Time,
+        rules: &Rules,
+    ) -> Option<(Metric<'a>, Tags<'a>)> {
+        let bar = marks::first_bar(line)?;
         let kind_end = bar + if line.get(bar + 1) == Some(&b'm') { 3 } else { 2 };
         let (front, tags) = (line.get(..kind_end)?, line.get(kind_end..)?.strip_prefix(b"|#")?);
-        let Metric { key: name, kind, value, .. } = plain(front, now, rules)?;
-        let key = self.keys.plain(name, tags)?;
-        Some(Metric::new(key, now, kind, value))
+        let metric = plain(front, now, rules)?;
+        Some((metric, self.keys.plain(metric.key, tags)?))
     }
 
     /// As [`Reader::read`], for all lines: those that are plain take longer here.

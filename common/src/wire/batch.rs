@@ -1,6 +1,7 @@
 //! A datagram in the making.
 
 use super::{Content, DATAGRAM_BYTES_MAX, Extent, HEADER_BYTES, Header, WEIGHTED, Word};
+use crate::copy;
 use crate::key::KEY_BYTES_MAX;
 use crate::metric::{Event, Kind, MEMBER_BYTES_MAX, Metric, Note, State, Weight};
 use crate::time::Time;
@@ -82,20 +83,30 @@ impl Batch {
         if metric.kind == Kind::Member {
             return self.member(metric);
         }
-        let (number, value) = match metric.value {
-            Value::U64(value) => (1, value),
-            Value::I64(value) => (2, value as u64),
-            Value::F64(value) => (3, value.to_bits()),
-        };
-        let mut head = [0; METRIC_BYTES];
-        head[..2].copy_from_slice(&((METRIC_BYTES - 2 + metric.key.len()) as u16).to_le_bytes());
-        head[2] = metric.kind as u8 | number << 4;
-        head[3..11].copy_from_slice(&metric.time.ns().to_le_bytes());
-        head[11..].copy_from_slice(&value.to_le_bytes());
+        let head = head_of(metric, metric.key.len());
         if metric.weight != Weight::ONE && metric.kind.is_weighted() {
             return self.weighted(head, metric);
         }
         self.record([&head, metric.key, &[]])
+    }
+
+    /// Adds a metric of weight 1 that is no member, whose key has `more` bytes behind the one it has: `write` writes
+    /// them. All of it is at most [`KEY_BYTES_MAX`] bytes.
+    #[inline]
+    pub fn metric_with(
+        &mut self,
+        metric: &Metric<'_>,
+        more: usize,
+        write: impl FnOnce(&mut [u8]),
+    ) -> Result<(), Full> {
+        debug_assert!(self.content == Content::Metrics && metric.kind != Kind::Member);
+        debug_assert_eq!(metric.weight, Weight::ONE);
+        let start = self.length + METRIC_BYTES + metric.key.len();
+        let Some(room) = self.bytes.get_mut(start..start + more) else { return Err(Full) };
+        write(room);
+        self.record([&head_of(metric, metric.key.len() + more), metric.key, &[]])?;
+        self.length += more;
+        Ok(())
     }
 
     /// A count or a sample that stands for more than itself, or less.
@@ -233,7 +244,7 @@ impl Batch {
         let Some(mut room) = self.bytes.get_mut(self.length..self.length + length) else { return Err(Full) };
         for part in parts {
             let (front, rest) = room.split_at_mut(part.len());
-            copy(front, part);
+            copy::short(front, part);
             room = rest;
         }
         self.length += length;
@@ -242,23 +253,18 @@ impl Batch {
     }
 }
 
-/// As `copy_from_slice`, without a call for the lengths that keys mostly have: two blocks that may overlap.
-#[inline]
-fn copy(to: &mut [u8], from: &[u8]) {
-    match from.len() {
-        8..=15 => copy_ends::<8>(to, from),
-        16..=32 => copy_ends::<16>(to, from),
-        33..=64 => copy_ends::<32>(to, from),
-        _ => to.copy_from_slice(from),
-    }
-}
-
-#[inline]
-fn copy_ends<const N: usize>(to: &mut [u8], from: &[u8]) {
-    if let (Some(to), Some(from)) = (to.first_chunk_mut::<N>(), from.first_chunk()) {
-        *to = *from;
-    }
-    if let (Some(to), Some(from)) = (to.last_chunk_mut::<N>(), from.last_chunk()) {
-        *to = *from;
-    }
+/// A metric's record before its key, which has so many bytes.
+#[inline(always)]
+fn head_of(metric: &Metric<'_>, key_bytes: usize) -> [u8; METRIC_BYTES] {
+    let (number, value) = match metric.value {
+        Value::U64(value) => (1, value),
+        Value::I64(value) => (2, value as u64),
+        Value::F64(value) => (3, value.to_bits()),
+    };
+    let mut head = [0; METRIC_BYTES];
+    head[..2].copy_from_slice(&((METRIC_BYTES - 2 + key_bytes) as u16).to_le_bytes());
+    head[2] = metric.kind as u8 | number << 4;
+    head[3..11].copy_from_slice(&metric.time.ns().to_le_bytes());
+    head[11..].copy_from_slice(&value.to_le_bytes());
+    head
 }

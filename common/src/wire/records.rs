@@ -234,6 +234,18 @@ mod tests {
     }
 
     #[test]
+    fn a_key_may_be_written_where_it_is_to_be() {
+        let [mut whole, mut parts] = [Batch::new(Content::Metrics), Batch::new(Content::Metrics)];
+        while whole.metric(&gauge("web;dc=ams", Value::F64(0.5))) == Ok(()) {
+            let name = gauge("web", Value::F64(0.5));
+            assert_eq!(parts.metric_with(&name, 7, |room| room.copy_from_slice(b";dc=ams")), Ok(()));
+        }
+        let none = |_: &mut [u8]| panic!("there is no room");
+        assert_eq!(parts.metric_with(&gauge("web", Value::F64(0.5)), 7, none), Err(Full));
+        assert_eq!(parts.seal(1, 2), whole.seal(1, 2));
+    }
+
+    #[test]
     fn metrics_come_back_as_they_went() {
         let ten = Weight::of_rate(0.1).unwrap();
         let sent = [

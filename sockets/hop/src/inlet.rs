@@ -16,7 +16,7 @@ use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use nix::sys::socket::SockaddrStorage;
 use sockets::meminfo::meminfo;
-use sockets::pace::{OVERHEAD_BYTES, Pace};
+use sockets::pace::{OVERHEAD_BYTES, Pace, Patience};
 use sockets::udp::{Received, Receiver, SLOTS, address};
 
 use crate::{Output, Turn, Turns};
@@ -35,6 +35,9 @@ const QUEUE_DEFAULT: u64 = 10;
 pub trait Protocol {
     /// The input's counters.
     type Counters: Slots + Default;
+
+    /// How long what came may wait for more.
+    const PATIENCE: Patience = Patience::LIVE;
 
     /// Where the inlet counts.
     fn counted(counters: &mut Self::Counters) -> Counted<'_>;
@@ -220,7 +223,7 @@ impl<P: Protocol> Inlet<P> {
         }
         let readable = vec![true; sockets.len()];
         let now = Instant::now();
-        let pace = Pace::new(granted, now);
+        let pace = Pace::with(P::PATIENCE, granted, now);
         let drained = (0, 0);
         let mut inlet = Inlet {
             protocol,

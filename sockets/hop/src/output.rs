@@ -114,6 +114,12 @@ impl<N: Net> Output<N> {
         self.push(Content::Metrics, |batch| batch.metric(metric));
     }
 
+    /// Takes a metric, whose key has `more` bytes behind the one it has: `write` writes them where they are to be.
+    #[inline]
+    pub fn metric_with(&mut self, metric: &Metric<'_>, more: usize, write: impl Fn(&mut [u8])) {
+        self.push(Content::Metrics, |batch| batch.metric_with(metric, more, &write));
+    }
+
     /// Takes an event.
     #[inline]
     pub fn event(&mut self, event: &Event<'_>) {

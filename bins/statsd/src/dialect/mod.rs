@@ -56,19 +56,15 @@ pub fn parse(line: &[u8]) -> Result<Line<'_>, Fault> {
 /// The lines of a datagram or a frame, without what ends them. A line feed at the end begins no other line.
 #[inline]
 pub fn lines(datagram: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = datagram;
+    let (mut ends, mut start) = (memchr::memchr_iter(b'\n', datagram), 0);
     std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let line = match memchr::memchr(b'\n', rest) {
-            Some(end) => {
-                let line = &rest[..end];
-                rest = &rest[end + 1..];
-                line
-            }
-            None => std::mem::take(&mut rest),
+        let end = match ends.next() {
+            Some(end) => end,
+            None if start < datagram.len() => datagram.len(),
+            None => return None,
         };
+        let line = &datagram[start..end];
+        start = end + 1;
         Some(line.strip_suffix(b"\r").unwrap_or(line))
     })
 }

@@ -505,6 +505,23 @@ proptest! {
         prop_assert_eq!(read(line.as_bytes(), &short), read(line.as_bytes(), &long));
     }
 
+    /// So does the one that writes tags where they are to be.
+    #[test]
+    fn tags_are_written_as_the_long_way_has_them(
+        line in "[a-c.]{1,9}:[0-9]{1,3}\\|(c|g|ms)\\|#[ab]{1,2}(:[ab]{1,60})?(,[a-c]{1,10}(:[0-9:=;]{1,5})?){0,4}",
+    ) {
+        let (short, long) = (rules(""), rules("[[rules]]\nname = '$x'\ndrop = true"));
+        let (mut reader, mut found) = (Reader::default(), Vec::new());
+        Reader::default().any(line.as_bytes(), NOW, &long, |one| found.push(format!("{one:?}")));
+        if let Some((metric, tags)) = reader.plain_tagged(line.as_bytes(), NOW, &short) {
+            let mut key = metric.key.to_vec();
+            key.resize(metric.key.len() + tags.bytes(), 0);
+            tags.write(&mut key[metric.key.len()..]);
+            let want = Ok::<_, Fault>(Found::Metric(Metric { key: &key, ..metric }));
+            prop_assert_eq!(found, [format!("{want:?}")]);
+        }
+    }
+
     #[test]
     fn nothing_is_lost_and_faults_have_a_place(datagram in nearly(), raw: Vec<u8>) {
         let all = rules("tagged_names = [\"graphite\", \"influx\"]\norigin_tags = [\"container\"]\n[[rules]]\nname = '^b'\ndrop = true");
