@@ -3,12 +3,12 @@
 use std::hint::black_box;
 
 use common::time::Time;
-use common::wire::{Batch, Content};
+use common::wire::{Batch, Content, Full};
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use leela_statsd::Config;
 use leela_statsd::dialect::lines;
-use leela_statsd::reader::{Found, Reader};
+use leela_statsd::reader::{self, Found, Reader};
 
 /// Distinct series.
 const SERIES: usize = 10_000;
@@ -25,6 +25,13 @@ fn main() {
 fn datagrams(line: &dyn Fn(usize) -> String) -> Vec<Vec<u8>> {
     let lines: Vec<String> = (0..SERIES).map(line).collect();
     lines.chunks(LINES_A_DATAGRAM).map(|lines| lines.join("\n").into_bytes()).collect()
+}
+
+/// Begins anew where there is no room.
+fn push(batch: &mut Batch, record: impl Fn(&mut Batch) -> Result<(), Full>) {
+    if record(batch).is_err() {
+        batch.clear();
+    }
 }
 
 /// From lines to records of the databus.
@@ -46,14 +53,19 @@ fn read(bencher: Bencher<'_, '_>, (_, form): (&str, &str)) {
         let mut refused = 0;
         for datagram in black_box(&datagrams) {
             for line in lines(datagram) {
-                reader.read(line, now, &rules, |found| match found {
-                    Ok(Found::Metric(metric)) => {
-                        if batch.metric(&metric).is_err() {
-                            batch.clear();
-                        }
-                    }
-                    _ => refused += 1,
-                });
+                // As leela-statsd takes them: each way by itself.
+                if let Some(metric) = reader::plain(line, now, &rules) {
+                    push(&mut batch, |batch| batch.metric(&metric));
+                } else if let Some((metric, tags)) = reader.plain_tagged(line, now, &rules) {
+                    push(&mut batch, |batch| {
+                        batch.metric_with(&metric, tags.bytes(), |room| tags.write(room))
+                    });
+                } else {
+                    reader.any(line, now, &rules, |found| match found {
+                        Ok(Found::Metric(metric)) => push(&mut batch, |batch| batch.metric(&metric)),
+                        _ => refused += 1,
+                    });
+                }
             }
         }
         assert_eq!(refused, 0);
