@@ -42,7 +42,8 @@ fn test(text: &str) -> Result<TagTest, Refusal> {
             Ok(TagTest { tag: tag.to_owned(), value: value.to_owned(), is_not })
         }
         _ => {
-            Err(Refusal::wrong("parameter", format!("where: `{text:.60}` is no test like dc=ams or dc!=ams")))
+            let text = shown(text, 60);
+            Err(Refusal::wrong("parameter", format!("where: `{text}` is no test like dc=ams or dc!=ams")))
         }
     }
 }
