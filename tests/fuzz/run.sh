@@ -32,7 +32,7 @@ fuzz() {
     target/check "target/minimal/$check" "corpus/$check" "target/grown/$check" -set_cover_merge=1 -use_counters=0 \
         -timeout=10 >>"$log" 2>&1
     rm -rf "corpus/$check" && cp -r "target/minimal/$check" "corpus/$check"
-    flock README.md bash -c 'row "$@"' _ "$check" "$executions" "${coverage:-none}" "$seconds"
+    flock README.md bash -euo pipefail -c 'row "$@"' _ "$check" "$executions" "${coverage:-none}" "$seconds"
 }
 
 # Adds a run of "$1" to the table: "$2" executions, "$3" edges, "$4" seconds.
@@ -63,6 +63,8 @@ command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked --version 
 RUSTC_WRAPPER=$PWD/rustc.sh cargo +nightly fuzz build --sanitizer none
 # By a name of its own: what is being fuzzed stays as it is while something else is built.
 cp "$(ls -t target/*/release/check | head -n 1)" target/check.new && mv target/check.new target/check
+# Of an error that is expected nobody wants to know where it was made, which takes longer than the parser.
+export RUST_LIB_BACKTRACE=0
 export -f fuzz row
 export seconds
 printf '%s\n' "$@" | xargs -P "$(nproc)" -I {} bash -euo pipefail -c 'fuzz {} "$seconds"' || {

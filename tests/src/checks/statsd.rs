@@ -3,12 +3,12 @@
 use std::sync::OnceLock;
 
 use common::key;
-use common::metric::{Kind, MEMBER_BYTES_MAX, Note};
+use common::metric::{Kind, MEMBER_BYTES_MAX, Metric, Note};
 use common::process::Process;
 use common::time::Time;
 use leela_statsd::Config;
 use leela_statsd::dialect::{self, Fault};
-use leela_statsd::reader::{Found, Reader, Rules};
+use leela_statsd::reader::{self, Found, Reader, Rules};
 use leela_statsd::streams::cutter::{Cutter, FrameTooLong, Piece};
 
 const NOW: Time = Time::from_secs(1_000_000_000);
@@ -32,7 +32,9 @@ add = { c = "1", b = "" }
 /// A datagram, under several configurations: lines in = metrics + refused + empty, each in the form that travels, and a
 /// reader that has read others reads the same.
 pub fn statsd(datagram: &[u8]) {
-    for rules in configured() {
+    let all = configured();
+    let [.., the_long_way] = all;
+    for rules in all {
         let mut used = Reader::default();
         let (mut lines, mut bytes) = (0, 0);
         for line in dialect::lines(datagram) {
@@ -46,6 +48,10 @@ pub fn statsd(datagram: &[u8]) {
                 "a used reader reads something else"
             );
             assert_eq!(found.is_empty(), line.is_empty(), "a line that left no trace");
+            if let Some(short) = plain(&mut used, line, rules) {
+                let long = read(&mut Reader::default(), line, the_long_way);
+                assert_eq!(long, [Ok(short)], "the way of lines that are plain leads elsewhere");
+            }
         }
         let ends = datagram.iter().filter(|byte| **byte == b'\n').count();
         assert_eq!(lines, ends + usize::from(datagram.last().is_some_and(|last| *last != b'\n')));
@@ -53,16 +59,29 @@ pub fn statsd(datagram: &[u8]) {
     }
 }
 
-/// What is read by default, as etsy's server does, and with all that can be configured.
-fn configured() -> &'static [Rules; 3] {
-    static RULES: OnceLock<[Rules; 3]> = OnceLock::new();
+/// What is read by default, as etsy's server does, with all that can be configured; and by default, but for a rule that
+/// matches nothing and lets no line be plain.
+fn configured() -> &'static [Rules; 4] {
+    static RULES: OnceLock<[Rules; 4]> = OnceLock::new();
     RULES.get_or_init(|| {
-        ["", "names = \"etsy\"", ALL].map(|config| {
+        ["", "names = \"etsy\"", ALL, "[[rules]]\nname = '$x'\ndrop = true"].map(|config| {
             let config: Config = toml::from_str(config).expect("it is right");
             config.check().expect("it is right");
             config.reading().expect("it is right")
         })
     })
+}
+
+/// What leela-statsd makes of a line that is plain, or is but for its tags, without looking further.
+fn plain(reader: &mut Reader, line: &[u8], rules: &Rules) -> Option<String> {
+    if let Some(metric) = reader::plain(line, NOW, rules) {
+        return Some(format!("{:?}", Found::Metric(metric)));
+    }
+    let (metric, tags) = reader.plain_tagged(line, NOW, rules)?;
+    let mut key = metric.key.to_vec();
+    key.resize(metric.key.len() + tags.bytes(), 0);
+    tags.write(&mut key[metric.key.len()..]);
+    Some(format!("{:?}", Found::Metric(Metric { key: &key, ..metric })))
 }
 
 fn read(reader: &mut Reader, line: &[u8], rules: &Rules) -> Vec<Result<String, Fault>> {
