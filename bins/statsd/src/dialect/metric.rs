@@ -110,6 +110,10 @@ impl<'a> Plain<'a> {
         if front[colon] != b':' || !is_plain_name(name) || !text.first()?.is_ascii_digit() {
             return None;
         }
+        // What begins like an event is one, if a wrong one.
+        if name.starts_with(b"_e{") {
+            return None;
+        }
         match number::value(text) {
             Some((value, length)) if length == text.len() && value.is_finite() => {
                 Some(Plain { name, value, kind })

@@ -306,6 +306,8 @@ fn events_are_notes() {
         ("_e{1,1}:a|b|", format!("{key} {{\"title\":\"a\",\"text\":\"b\"}}")),
         ("_e{", "!event 3".to_owned()),
         ("_e{1}:a|b", "!event 4".to_owned()),
+        ("_e{1:1|c", "!event 4".to_owned()),
+        ("_e{1:1|c|#a", "!event 4".to_owned()),
         ("_e{1,}:a|b", "!event 5".to_owned()),
         ("_e{1,1}a|b", "!event 6".to_owned()),
         ("_e{-1,1}:a|b", "!event 3".to_owned()),
