@@ -38,7 +38,7 @@ pub mod report;
 mod tag;
 
 pub use answer::{Answer, AnswerError, Status};
-pub use tag::TagTest;
+pub use tag::{TESTS_MAX, TagTest};
 
 use crate::query::error::QueryError;
 use crate::query::proc::write_text;

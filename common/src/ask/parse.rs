@@ -1,7 +1,7 @@
 //! Reads an ask.
 
 use super::tag::is_plain;
-use super::{Ask, Range, Selection, TagTest, Which};
+use super::{Ask, Range, Selection, TESTS_MAX, TagTest, Which};
 use crate::key;
 use crate::query::cursor::Cursor;
 use crate::query::error::{QueryError, Spot, meant, quoted};
@@ -9,9 +9,6 @@ use crate::query::selector::Selector;
 use crate::text::number;
 use crate::time::Time;
 use crate::wire::Content;
-
-/// The most tests of an ask.
-const TESTS_MAX: usize = 64;
 
 const WORDS: [&str; 9] =
     ["range", "series", "names", "tags", "stats", "delete", "verify", "snapshot", "import"];

@@ -2,6 +2,9 @@
 
 use crate::query::proc::write_text;
 
+/// The most tests of an ask.
+pub const TESTS_MAX: usize = 64;
+
 /// A test of one tag. A tag without a value has an empty one.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct TagTest {

@@ -1,6 +1,6 @@
 //! Which series a request is about, of when, and in which form.
 
-use common::ask::{Selection, TagTest, Which};
+use common::ask::{Selection, TESTS_MAX, TagTest, Which};
 use common::query::selector::Selector;
 use common::time::Time;
 
@@ -15,7 +15,13 @@ pub(super) fn selection(query: &Query) -> Result<Selection, Refusal> {
         (Some(key), None) => Which::Key(key_of(key)?),
         (None, regex) => Which::Match(Box::new(selector(regex.unwrap_or_default())?)),
     };
-    let tests = query.all("where").flat_map(|tests| tests.split(',')).map(test).collect::<Result<_, _>>()?;
+    // One more shows that there are too many, and is not kept.
+    let texts = query.all("where").flat_map(|tests| tests.split(',')).take(TESTS_MAX + 1);
+    let tests: Vec<TagTest> = texts.map(test).collect::<Result<_, _>>()?;
+    if tests.len() > TESTS_MAX {
+        let told = format!("where: there are more than {TESTS_MAX} tests; use fewer");
+        return Err(Refusal::wrong("parameter", told));
+    }
     Ok(Selection { which, tests })
 }
 
@@ -78,6 +84,12 @@ mod tests {
 
     #[test]
     fn a_selection_is_what_the_parameters_say() {
+        let tests = |count| format!("where={}", vec!["a=b"; count].join(","));
+        assert_eq!(
+            selection(&Query::of(&format!("/?{}", tests(TESTS_MAX)).parse().unwrap())).unwrap().tests.len(),
+            64
+        );
+        let too_many = tests(TESTS_MAX + 1);
         for (query, want) in [
             ("key=a;c=1;b=2", Ok("names key 9|a;b=2;c=1;")),
             ("match=^a%5C.b", Ok("names match 5|^a\\.b;")),
@@ -89,6 +101,7 @@ mod tests {
             ("match=(", Err("match: ")),
             ("where=dc", Err("where: ")),
             ("where==a", Err("where: ")),
+            (&too_many, Err("where: there are more than 64 tests")),
         ] {
             let query = Query::of(&format!("/?{query}").parse().unwrap());
             match (selection(&query), want) {
