@@ -59,9 +59,9 @@ impl Line {
 }
 
 /// A 256th of the hashes.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Shard {
-    /// Never without a line, and never full.
+    /// None before the first entry; never full.
     lines: Vec<Line>,
     len: usize,
 }
@@ -90,7 +90,7 @@ impl Shard {
     fn find(&self, print: u32, mut is: impl FnMut(u32) -> bool) -> Option<(usize, usize)> {
         let mut at = self.home(print);
         loop {
-            let line = &self.lines[at];
+            let line = self.lines.get(at)?;
             for (place, (&have, &id)) in line.prints.iter().zip(&line.ids).enumerate() {
                 if have == print && id != NONE && is(id) {
                     return Some((at, place));
@@ -105,7 +105,7 @@ impl Shard {
 
     fn insert(&mut self, print: u32, id: u32) {
         if self.len == self.lines.len() * FILL_MAX {
-            self.resize(self.lines.len() + self.lines.len().div_ceil(2));
+            self.resize(self.lines.len() + self.lines.len().div_ceil(2).max(1));
         }
         let mut at = self.home(print);
         while !self.lines[at].push(print, id) {
@@ -174,7 +174,7 @@ impl Default for Index {
 impl Index {
     /// An index without an entry.
     pub fn new() -> Index {
-        Index { shards: Box::new(std::array::from_fn(|_| Shard::new(1))) }
+        Index { shards: Box::new(std::array::from_fn(|_| Shard::default())) }
     }
 
     /// For each hash a record that may have its text, or [`NONE`]; no record is read. Of two entries of one print it may
@@ -184,7 +184,7 @@ impl Index {
         // All lines first: nothing depends on what is read here, and so the waits for memory are one.
         let seen = hashes.iter().fold(0, |seen, &hash| {
             let shard = &self.shards[shard(hash)];
-            seen ^ shard.lines[shard.home(print(hash))].prints[0]
+            seen ^ shard.lines.get(shard.home(print(hash))).map_or(0, |line| line.prints[0])
         });
         std::hint::black_box(seen);
         for (&hash, id) in hashes.iter().zip(ids) {
@@ -198,7 +198,7 @@ impl Index {
         let (shard, print) = (&self.shards[shard(hash)], print(hash));
         let mut at = shard.home(print);
         loop {
-            let line = &shard.lines[at];
+            let Some(line) = shard.lines.get(at) else { return NONE };
             // A branch on each place would be guessed wrong, and what is behind it begun anew once the line has come. Of
             // a free place, which has a print too, nothing is left.
             let mut found = !NONE;
