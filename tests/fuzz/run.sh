@@ -8,7 +8,6 @@ cd "$(dirname "$0")"
 # Runs "$1" for at most "$2" seconds.
 fuzz() {
     local check=$1 seconds=$2 log=target/$1.log begun=$SECONDS before runs=-1
-    export CHECK=$check
     [ -n "$(ls "corpus/$check" 2>/dev/null)" ] || { echo "$check has no corpus" >&2; return 1; }
     before=$(awk -F ' *[|] *' -v check="$check" '$2 == check { print $3 }' README.md)
     if [ -n "${EXECUTIONS-}" ]; then
@@ -16,7 +15,7 @@ fuzz() {
         [ $runs -gt 0 ] || { echo "$check: $before executions already"; return 0; }
     fi
     mkdir -p "target/grown/$check" "crashes/$check"
-    target/check "target/grown/$check" "corpus/$check" "-max_total_time=$seconds" "-runs=$runs" -timeout=10 \
+    "target/checks/$check" "target/grown/$check" "corpus/$check" "-max_total_time=$seconds" "-runs=$runs" -timeout=10 \
         -rss_limit_mb=2048 -print_final_stats=1 "-artifact_prefix=crashes/$check/" >"$log" 2>&1 || {
         tail -n 40 "$log"
         echo "$check: a promise is broken; the input lies in tests/fuzz/crashes/$check" >&2
@@ -29,7 +28,7 @@ fuzz() {
     coverage=$(sed -n 's/.* cov: \([0-9]*\) .*/\1/p' "$log" | tail -n 1)
     # How often an edge was taken does not count here: a small corpus is worth more in a repository.
     rm -rf "target/minimal/$check" && mkdir -p "target/minimal/$check"
-    target/check "target/minimal/$check" "corpus/$check" "target/grown/$check" -set_cover_merge=1 -use_counters=0 \
+    "target/checks/$check" "target/minimal/$check" "corpus/$check" "target/grown/$check" -set_cover_merge=1 -use_counters=0 \
         -timeout=10 >>"$log" 2>&1
     rm -rf "corpus/$check" && cp -r "target/minimal/$check" "corpus/$check"
     flock README.md bash -euo pipefail -c 'row "$@"' _ "$check" "$executions" "${coverage:-none}" "$seconds"
@@ -59,10 +58,13 @@ seconds=$1
 shift
 [ $# -gt 0 ] || set -- $(ls corpus)
 command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked --version 0.13.2
-# Checked arithmetic finds more than the address sanitizer, which `make sanitize` lends to the unsafe modules.
-RUSTC_WRAPPER=$PWD/rustc.sh cargo +nightly fuzz build --sanitizer none
-# By a name of its own: what is being fuzzed stays as it is while something else is built.
-cp "$(ls -t target/*/release/check | head -n 1)" target/check.new && mv target/check.new target/check
+# All are built before one runs: what is being fuzzed stays as it is while something else is built. Checked arithmetic finds
+# more than the address sanitizer, which `make sanitize` lends to the unsafe modules.
+mkdir -p target/checks
+for check; do
+    CHECK=$check RUSTC_WRAPPER=$PWD/rustc.sh cargo +nightly fuzz build --sanitizer none
+    cp "$(ls -t target/*/release/check | head -n 1)" target/checks/new && mv target/checks/new "target/checks/$check"
+done
 # Of an error that is expected nobody wants to know where it was made, which takes longer than the parser.
 export RUST_LIB_BACKTRACE=0
 export -f fuzz row

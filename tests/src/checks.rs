@@ -3,6 +3,9 @@
 //! The fuzz target (`tests/fuzz/fuzz_targets/check.rs`) calls one of them; `tests/replay` runs the committed corpus and every
 //! past crash through the checks again, under plain `cargo test`.
 
+use std::fs;
+use std::path::Path;
+
 mod ask;
 mod collectd;
 mod config;
@@ -80,21 +83,30 @@ pub const ALL: [(&str, Check); 38] = [
     ("wire", wire),
 ];
 
-/// A place for files that are read by path, in memory where the system has such a directory.
-fn scratch() -> tempfile::TempDir {
-    let memory = std::path::Path::new("/dev/shm");
-    let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
-    made.expect("a temporary directory can be made")
-}
-
-/// Calls `with` with the path of a file that holds `bytes`; one directory serves a whole thread.
-fn in_file<T>(bytes: &[u8], with: impl FnOnce(&std::path::Path) -> T) -> T {
+/// Calls `with` with a directory in memory, where the system has such a one. One serves a whole thread: it is emptied before.
+fn in_directory<T>(with: impl FnOnce(&Path) -> T) -> T {
     thread_local! {
-        static DIRECTORY: tempfile::TempDir = scratch();
+        static DIRECTORY: tempfile::TempDir = {
+            let memory = Path::new("/dev/shm");
+            let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+            made.expect("a temporary directory can be made")
+        };
     }
     DIRECTORY.with(|directory| {
-        let path = directory.path().join("file");
-        std::fs::write(&path, bytes).expect("a temporary file can be written");
+        for entry in fs::read_dir(directory).expect("it is there") {
+            let path = entry.expect("it can be listed").path();
+            let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            removed.expect("what a check made can be removed");
+        }
+        with(directory.path())
+    })
+}
+
+/// Calls `with` with the path of a file that holds `bytes`.
+fn in_file<T>(bytes: &[u8], with: impl FnOnce(&Path) -> T) -> T {
+    in_directory(|directory| {
+        let path = directory.join("file");
+        fs::write(&path, bytes).expect("a temporary file can be written");
         with(&path)
     })
 }

@@ -9,19 +9,22 @@ use serde::de::DeserializeOwned;
 
 use super::in_file;
 
-/// TOML as each process loads it: an error names the file, and what is in force is TOML that loads as the same.
-pub fn config(text: &[u8]) {
-    in_file(text, |path| {
-        loads::<leela_udp::Config>(path.to_owned());
-        loads::<leela_collectd::Config>(path.to_owned());
-        loads::<leela_statsd::Config>(path.to_owned());
-        loads::<leela_timeline::config::Config>(path.to_owned());
-        loads::<leela_dmproc::config::Config>(path.to_owned());
-        loads::<leela_storage::config::Config>(path.to_owned());
-        loads::<leela_http::Config>(path.to_owned());
-        loads::<leela_host::Config>(path.to_owned());
-        loads::<leela_xmpp::Config>(path.to_owned());
-    });
+/// TOML as a process loads it: an error names the file, and what is in force is TOML that loads as the same. The first byte
+/// says which process.
+pub fn config(bytes: &[u8]) {
+    let Some((process, text)) = bytes.split_first() else { return };
+    let loads = match process % 9 {
+        0 => loads::<leela_udp::Config>,
+        1 => loads::<leela_collectd::Config>,
+        2 => loads::<leela_statsd::Config>,
+        3 => loads::<leela_timeline::config::Config>,
+        4 => loads::<leela_dmproc::config::Config>,
+        5 => loads::<leela_storage::config::Config>,
+        6 => loads::<leela_http::Config>,
+        7 => loads::<leela_host::Config>,
+        _ => loads::<leela_xmpp::Config>,
+    };
+    in_file(text, |path| loads(path.to_owned()));
 }
 
 fn loads<C: Process + Serialize + DeserializeOwned + Default>(path: PathBuf) {

@@ -1,6 +1,8 @@
 //! Files that outlive a process: they may be damaged, or another's.
 
+use std::fs;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use common::Ahead;
 use common::books::{Admission, Books, BooksError, CARRIED_WORDS, Family, Label, Snapshot};
@@ -11,7 +13,7 @@ use common::wire::{Content, Header};
 use sockets::peer::{CONTENTS, Standing, Wants};
 use sockets::ring::{BYTES_MIN, Ring, RingFile};
 
-use super::scratch;
+use super::in_directory;
 
 /// Those in front of what a file of growth has.
 const HEADER_BYTES: usize = 64;
@@ -40,14 +42,23 @@ counters! {
     }
 }
 
-/// The first `bytes` bytes of a file: those given, then the same again and again, or zeros.
-fn stretched(given: &[u8], bytes: usize, again: bool) -> Vec<u8> {
-    let mut file = given.to_vec();
-    while again && !file.is_empty() && file.len() < bytes {
-        file.extend_from_within(..file.len().min(bytes - file.len()));
+/// The first `bytes` bytes: those given, then the same again and again.
+fn repeated(given: &[u8], bytes: usize) -> Vec<u8> {
+    let mut all = given[..given.len().min(bytes)].to_vec();
+    while !all.is_empty() && all.len() < bytes {
+        all.extend_from_within(..all.len().min(bytes - all.len()));
     }
-    file.resize(bytes, 0);
-    file
+    all
+}
+
+/// Makes a file of `bytes` bytes: those given, then the same again and again, or zeros, which nobody has to write.
+fn write_stretched(path: &Path, given: &[u8], bytes: usize, again: bool) {
+    match again {
+        true => fs::write(path, repeated(given, bytes)),
+        false => fs::write(path, &given[..given.len().min(bytes)]),
+    }
+    .and_then(|()| fs::File::options().write(true).open(path)?.set_len(bytes as u64))
+    .expect("a temporary file can be written");
 }
 
 /// As many bytes as books with this header have; `None` where that is out of range.
@@ -66,10 +77,9 @@ fn books_bytes(given: &[u8]) -> Option<usize> {
 pub fn books(bytes: &[u8]) {
     let Some((how, given)) = bytes.split_first() else { return };
     let length = if how % 4 == 0 { None } else { books_bytes(given) };
-    let file = stretched(given, length.unwrap_or(given.len()), how % 4 == 1);
-    in_own_directory(|directory| {
+    in_directory(|directory| {
         let path = directory.join("books");
-        std::fs::write(&path, &file).expect("a temporary file can be written");
+        write_stretched(&path, given, length.unwrap_or(given.len()), how % 4 == 1);
         if let Ok(snapshot) = Snapshot::read(&path) {
             assert_eq!(snapshot.total("refused"), snapshot.total("refused"));
             assert!(snapshot.refusals().len() <= 256);
@@ -83,7 +93,9 @@ pub fn books(bytes: &[u8]) {
         // which wait for it.
         let mut books = match Books::<Counters>::open(&path, "test", 4) {
             Err(BooksError::Io { source, .. }) if Ahead::is_why(&source) => {
-                assert_eq!(std::fs::read(&path).expect("it is there"), file);
+                let left = fs::read(&path).expect("it is there");
+                write_stretched(&path, given, length.unwrap_or(given.len()), how % 4 == 1);
+                assert_eq!(left, fs::read(&path).expect("it was just written"));
                 return;
             }
             books => books.expect("books can always be begun"),
@@ -115,13 +127,10 @@ pub fn ring(bytes: &[u8]) {
     carried[1..=CONTENTS].fill(u64::from(*how));
     // Eight words of header, 64 places.
     let places = 8 + 64 * (2 + 14 + CONTENTS + 11);
-    let file = match how % 4 {
-        0 => given.to_vec(),
-        how => stretched(given, places * 8 + BYTES_MIN as usize, how == 1),
-    };
-    in_own_directory(|directory| {
+    let length = if how % 4 == 0 { given.len() } else { places * 8 + BYTES_MIN as usize };
+    in_directory(|directory| {
         let path = directory.join("ring");
-        std::fs::write(&path, &file).expect("a temporary file can be written");
+        write_stretched(&path, given, length, how % 4 == 1);
         let numbers = RingFile::numbers(&carried);
         let read = match RingFile::read(&path) {
             Ok(read) => read,
@@ -167,25 +176,20 @@ pub fn ring(bytes: &[u8]) {
 /// good file, over its contents, or are all of it.
 pub fn growth(bytes: &[u8]) {
     let Some((how, given)) = bytes.split_first() else { return };
-    in_own_directory(|directory| {
+    in_directory(|directory| {
         let path = directory.join(growth::FILE);
-        let write = |growth: &Growth| {
-            let mut file = GrowthFile::open(&path).expect("it can always be begun");
-            file.write(growth);
-        };
-        write(&Growth::default());
-        let mut file = std::fs::read(&path).expect("it was just written");
+        let mut file = good_growth(&path).to_vec();
         match how % 4 {
             0 => file = given.to_vec(),
             how => {
                 let start = if how == 1 { 0 } else { HEADER_BYTES };
                 // Again and again, so that both banks have it.
                 let room = file.len() - start;
-                let length = if how == 3 { room } else { given.len().min(room) };
-                file[start..start + length].copy_from_slice(&stretched(given, length, true));
+                let length = if how == 3 && !given.is_empty() { room } else { given.len().min(room) };
+                file[start..start + length].copy_from_slice(&repeated(given, length));
             }
         }
-        std::fs::write(&path, &file).expect("a temporary file can be written");
+        fs::write(&path, &file).expect("a temporary file can be written");
         let found = Growth::read(&path);
         if let Ok(found) = &found {
             assert!(found.names.len() <= growth::NAMES_MAX && found.tags.len() <= growth::TAGS_MAX);
@@ -195,8 +199,9 @@ pub fn growth(bytes: &[u8]) {
         }
         // Texts that were none are cut once.
         let mut last = found.unwrap_or_default();
+        let mut file = GrowthFile::open(&path).expect("it can always be begun");
         for round in 0..3 {
-            write(&last);
+            file.write(&last);
             let again = Growth::read(&path).expect("it was just written");
             assert!(round == 0 || again == last, "{again:?} was {last:?}");
             last = again;
@@ -204,23 +209,26 @@ pub fn growth(bytes: &[u8]) {
     });
 }
 
+/// A file that holds no growth, as it is written to `path` the first time.
+fn good_growth(path: &Path) -> &'static [u8] {
+    static GOOD: OnceLock<Vec<u8>> = OnceLock::new();
+    GOOD.get_or_init(|| {
+        GrowthFile::open(path).expect("it can always be begun").write(&Growth::default());
+        fs::read(path).expect("it was just written")
+    })
+}
+
 /// dmproc's file of queries: any file is read or refused, and what is read is written as what is read again. Behind a first
 /// byte that is odd they stand behind a good first line.
 pub fn queries(bytes: &[u8]) {
     let Some((how, given)) = bytes.split_first() else { return };
-    in_own_directory(|directory| {
+    in_directory(|directory| {
         let path = directory.join(queries::FILE);
         let head: &[u8] = if how % 2 == 1 { b"{\"time_ns\":1}\n" } else { b"" };
-        std::fs::write(&path, [head, given].concat()).expect("a temporary file can be written");
+        fs::write(&path, [head, given].concat()).expect("a temporary file can be written");
         if let Ok(found) = Queries::read(&path) {
             found.write(&path).expect("a temporary file can be written");
             assert_eq!(Queries::read(&path).expect("it was just written"), found);
         }
     });
-}
-
-/// A directory for a file that is renamed and locked; it is gone afterwards.
-fn in_own_directory(with: impl FnOnce(&Path)) {
-    let directory = scratch();
-    with(directory.path());
 }

@@ -11,7 +11,7 @@ use leela_storage::log::{Log, Mark, Position};
 use leela_storage::sealed::{Block, Sealed, SealedWriter};
 use leela_storage::store::small;
 
-use super::scratch;
+use super::in_directory;
 
 /// Blocks. Even first byte: the others are one, and what can be read of it is written and read again; odd: they are
 /// points.
@@ -79,17 +79,20 @@ fn flip(file: &mut [u8], flips: &[u8]) {
 /// it is 255, what lies behind the last entry. Whatever is there, all that is handed out was logged, and it goes on.
 pub fn log(bytes: &[u8]) {
     let Some((how, given)) = bytes.split_first() else { return };
-    let (flips, mut rest) = match how {
+    let (flips, rest) = match how {
         255 => (&[][..], given),
         how => given.split_at((usize::from(how % 8) * 3).min(given.len())),
     };
-    let directory = scratch();
-    let open =
-        |acknowledged| Log::open(Disk::shared(), directory.path(), acknowledged).expect("it can be opened");
+    in_directory(|directory| log_in(directory, *how, flips, rest));
+}
+
+fn log_in(directory: &Path, how: u8, flips: &[u8], given: &[u8]) {
+    let mut rest = given;
+    let open = |acknowledged| Log::open(Disk::shared(), directory, acknowledged).expect("it can be opened");
     let mut logged = vec![b"first".to_vec()];
     let (mut log, _) = open(Position(0));
     log.append(&logged[0]).expect("there is room");
-    while let (Some((length, behind)), true) = (rest.split_first(), *how != 255) {
+    while let (Some((length, behind)), true) = (rest.split_first(), how != 255) {
         let (datagram, behind) = behind.split_at(usize::from(*length).min(behind.len()));
         logged.push(datagram.to_vec());
         log.stage(datagram);
@@ -103,7 +106,7 @@ pub fn log(bytes: &[u8]) {
     drop(log);
     let mut file = fs::read(&path).expect("it was just written");
     flip(&mut file, flips);
-    if *how == 255 {
+    if how == 255 {
         file.extend_from_slice(given);
     }
     fs::write(&path, &file).expect("there is room");
@@ -171,33 +174,35 @@ type Blocks = Vec<(Vec<u8>, Block, Vec<u8>)>;
 fn good() -> &'static (Vec<u8>, Blocks) {
     static GOOD: OnceLock<(Vec<u8>, Blocks)> = OnceLock::new();
     GOOD.get_or_init(|| {
-        let directory = scratch();
-        let path = directory.path().join("file");
-        let mut writer = SealedWriter::create(Disk::shared(), &path).expect("a file can be made");
-        for number in 0..150_u8 {
-            let content = if number % 5 == 4 { Content::Notes } else { Content::Events };
-            let (first_ms, sequence) = (i64::from(number) * 1000, u64::from(number % 3));
-            let mut coded = Vec::new();
-            match content {
-                Content::Notes => block::encode_records(&[first_ms], &[b"{}"], &mut coded),
-                _ => block::encode(&[first_ms], &[f64::from(number)], &mut coded),
+        in_directory(|directory| {
+            let path = directory.join("file");
+            let mut writer = SealedWriter::create(Disk::shared(), &path).expect("a file can be made");
+            for number in 0..BLOCKS {
+                let content = if number % 5 == 4 { Content::Notes } else { Content::Events };
+                let (first_ms, sequence) = (i64::from(number) * 1000, u64::from(number % 3));
+                let mut coded = Vec::new();
+                match content {
+                    Content::Notes => block::encode_records(&[first_ms], &[b"{}"], &mut coded),
+                    _ => block::encode(&[first_ms], &[f64::from(number)], &mut coded),
+                }
+                let block = Block { content, first_ms, last_ms: first_ms, count: 1, sequence };
+                writer.block(&[b'a' + number; 200], &block, &coded).expect("there is room");
             }
-            let block = Block { content, first_ms, last_ms: first_ms, count: 1, sequence };
-            writer.block(&[b'a' + number / 8, b'a' + number % 8], &block, &coded).expect("there is room");
-        }
-        writer.finish().expect("there is room");
-        let blocks = readable(&path).expect("a good file can be opened");
-        assert_eq!(blocks.len(), 150);
-        (fs::read(&path).expect("it was just written"), blocks)
+            writer.finish().expect("there is room");
+            let blocks = readable(&path).expect("a good file can be opened");
+            assert_eq!(blocks.len(), usize::from(BLOCKS));
+            (fs::read(&path).expect("it was just written"), blocks)
+        })
     })
 }
+
+/// Of the good file; its keys are long, so that they are enough for two pages.
+const BLOCKS: u8 = 24;
 
 /// Sealed files. The first byte says what the others are, modulo 4: 0 a whole file; 1 a page, 2 an index, each with its
 /// checksum; 3 flips of a good file, and of the same one cut off behind as many bytes as the first two say.
 pub fn sealed(bytes: &[u8]) {
     let Some((how, given)) = bytes.split_first() else { return };
-    let directory = scratch();
-    let path = directory.path().join("file");
     let (good, all) = good();
     let (head, footer) = (&good[..16], &good[good.len() - 24..]);
     let made = match how % 4 {
@@ -227,20 +232,23 @@ pub fn sealed(bytes: &[u8]) {
             file
         }
     };
-    fs::write(&path, &made).expect("there is room");
-    let left = readable(&path);
-    if how % 4 == 3 {
-        let mut whole = all.iter();
-        let left = left.unwrap_or_default();
-        assert!(left.iter().all(|block| whole.any(|one| one == block)), "a block that was never written");
-        assert!(
-            given.len() < 3 || given.len() > 5 || left.len() >= 149,
-            "one flipped byte costs more than a block"
-        );
-        let cut = given.first_chunk().map_or(0, |bytes| usize::from(u16::from_le_bytes(*bytes)));
-        fs::write(&path, &made[..cut.min(made.len())]).expect("there is room");
-        readable(&path);
-    }
+    in_directory(|directory| {
+        let path = directory.join("file");
+        fs::write(&path, &made).expect("there is room");
+        let left = readable(&path);
+        if how % 4 == 3 {
+            let mut whole = all.iter();
+            let left = left.unwrap_or_default();
+            assert!(left.iter().all(|block| whole.any(|one| one == block)), "a block that was never written");
+            assert!(
+                given.len() < 3 || given.len() > 5 || left.len() + 1 >= all.len(),
+                "one flipped byte costs more than a block"
+            );
+            let cut = given.first_chunk().map_or(0, |bytes| usize::from(u16::from_le_bytes(*bytes)));
+            fs::write(&path, &made[..cut.min(made.len())]).expect("there is room");
+            readable(&path);
+        }
+    });
 }
 
 /// State files, whose checksum is right, and rows of the index. Even first byte: a state file is read and written as the

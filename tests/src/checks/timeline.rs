@@ -71,14 +71,15 @@ impl<F: FnMut(Event<'_>)> Output for Checked<F> {
     }
 }
 
-/// The saved state: any file is taken up or refused. The bytes are the records of one block; the sums around them
-/// are made right, or nothing behind them would ever be read.
+/// The saved state: any file is taken up or refused. The first byte says, modulo 4, what the others are: 0 a file; 1 and 2
+/// the records of a block of a file of this version, whose sums are made right, or nothing behind them would ever be read.
+/// By four it says how many series the file tells of.
 pub fn state(bytes: &[u8]) {
-    let Some((series, block)) = bytes.split_first() else { return };
-    for version in [1_u32, 2] {
-        state_of(version, *series, block);
+    let Some((how, given)) = bytes.split_first() else { return };
+    match how % 4 {
+        0 => taken_up(given),
+        version => state_of(u32::from(version), how / 4, given),
     }
-    taken_up(bytes);
 }
 
 /// A file of this version with one block.
