@@ -87,8 +87,9 @@ fn plain(body: &str) -> String {
         .map(|char| match char {
             '\u{201c}'..='\u{201f}' | '\u{ab}' | '\u{bb}' => '"',
             '\u{2018}'..='\u{201b}' => '\'',
-            '\u{a0}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}' => ' ',
-            '\u{2028}' | '\u{2029}' => '\n',
+            // With these no blank is left but the language's own.
+            '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}' => ' ',
+            '\u{85}' | '\u{2028}' | '\u{2029}' => '\n',
             char => char,
         })
         .collect();
@@ -231,6 +232,7 @@ mod tests {
             ("SELECT id FROM ^a$;", select("id", "^a$")),
             ("  select id\nfrom ^a$", select("id", "^a$")),
             ("SELECT\u{a0}id FROM\u{a0}^a$\u{a0};", select("id", "^a$")),
+            ("SELECT id FROM\u{85} 'a'", select("id", "'a'")),
             ("SELECT window 5 (mean) | abs FROM ^Web\\.;", select("window 5 (mean) | abs", "^Web\\.")),
             ("SELECT id FROM a FROM b;", select("id", "a FROM b")),
             ("SELECT id FROM a;;", select("id", "a;")),
