@@ -170,7 +170,7 @@ fn readable(path: &Path) -> Option<Blocks> {
 
 type Blocks = Vec<(Vec<u8>, Block, Vec<u8>)>;
 
-/// A good file of two pages, and what is in it.
+/// A good file of several pages, and what is in it.
 fn good() -> &'static (Vec<u8>, Blocks) {
     static GOOD: OnceLock<(Vec<u8>, Blocks)> = OnceLock::new();
     GOOD.get_or_init(|| {
@@ -196,7 +196,7 @@ fn good() -> &'static (Vec<u8>, Blocks) {
     })
 }
 
-/// Of the good file; its keys are long, so that they are enough for two pages.
+/// Of the good file; its keys are long, so that so few are enough for several pages.
 const BLOCKS: u8 = 24;
 
 /// Sealed files. The first byte says what the others are, modulo 4: 0 a whole file; 1 a page, 2 an index, each with its
