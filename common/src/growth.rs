@@ -153,7 +153,10 @@ impl Growth {
 impl Row {
     fn of(words: &[u64]) -> Row {
         let (facts, text) = words.split_at(4);
-        let bytes: Vec<u8> = text.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        let mut bytes = [0; TEXT_BYTES_MAX];
+        for (bytes, word) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(text) {
+            *bytes = word.to_ne_bytes();
+        }
         let length = usize::from(facts[3] as u8).min(TEXT_BYTES_MAX);
         // A long one was cut, perhaps within a letter.
         let text = String::from_utf8_lossy(&bytes[..length]).trim_end_matches('\u{fffd}').to_owned();

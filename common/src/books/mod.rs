@@ -255,7 +255,7 @@ impl<C: Slots + Default> Books<C> {
             );
         }
         let at = self.layout.slots * NAME_BYTES;
-        self.mapping.body_mut()[at..].copy_from_slice(&before.refusal_bytes);
+        self.mapping.body_mut()[at..][..before.refusal_bytes.len()].copy_from_slice(&before.refusal_bytes);
         self.refusals = before.refusals;
     }
 

@@ -22,6 +22,11 @@ const TEXT: usize = REASON + 32;
 /// Bytes of the books that the refusals take.
 pub(super) const BYTES: usize = REFUSALS_KEPT * ENTRY_BYTES;
 
+/// As many of them from the front as `written` refusals took.
+pub(super) fn used(written: u64) -> usize {
+    written.min(REFUSALS_KEPT as u64) as usize * ENTRY_BYTES
+}
+
 /// A refused input, to be kept.
 #[derive(Clone, Copy, Debug)]
 pub struct Refusal<'a> {

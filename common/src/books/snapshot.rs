@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use mapped::banks;
 
@@ -98,15 +99,19 @@ impl Snapshot {
             return Err(form("its length is not what its header says"));
         }
         let bank = banks::read_file(&file, (HEADER_WORDS * 8) as u64, layout.bank()).map_err(io)?;
-        let mut body = vec![0; layout.body()];
-        file.read_exact_at(&mut body, (layout.words() * 8) as u64).map_err(io)?;
-        let refusal_bytes = body.split_off(layout.slots * NAME_BYTES);
+        // What no refusal was ever written to is not read: in most books that is all of it.
+        let read = |from: usize, length: usize| {
+            let mut bytes = vec![0; length];
+            file.read_exact_at(&mut bytes, (layout.words() * 8 + from) as u64).map(|()| bytes)
+        };
+        let names = read(0, layout.slots * NAME_BYTES).map_err(io)?;
+        let refusal_bytes = read(names.len(), refusals::used(word(at::REFUSALS))).map_err(io)?;
         let text = |bytes: &[u8]| {
             String::from_utf8_lossy(bytes.split(|byte| *byte == 0).next().unwrap_or(&[])).into_owned()
         };
         let (values, rest) = bank.split_at(layout.slots);
         let (carried, rows) = rest.split_at(CARRIED_WORDS);
-        let names = body.chunks_exact(NAME_BYTES).map(text);
+        let names = names.chunks_exact(NAME_BYTES).map(text);
         let pid = word(at::PID);
         let is_of_this_boot = [word(at::BOOT), word(at::BOOT + 1)] == boot_id();
         let state = match word(at::STATE) {
@@ -161,10 +166,13 @@ impl Snapshot {
 
 /// The kernel's id of this boot; zeros where it has none.
 pub(super) fn boot_id() -> [u64; 2] {
-    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
-    let id = u128::from_str_radix(&digits, 16).unwrap_or(0);
-    [(id >> 64) as u64, id as u64]
+    static ID: OnceLock<[u64; 2]> = OnceLock::new();
+    *ID.get_or_init(|| {
+        let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
+        let id = u128::from_str_radix(&digits, 16).unwrap_or(0);
+        [(id >> 64) as u64, id as u64]
+    })
 }
 
 /// When a process was started, in clock ticks since boot: with it a pid used again is not mistaken.

@@ -51,10 +51,14 @@ fn repeated(given: &[u8], bytes: usize) -> Vec<u8> {
     all
 }
 
-/// Makes a file of `bytes` bytes: those given, then the same again and again, or zeros, which nobody has to write.
+/// As much of a file is given again and again at most: the head of a ring, and more than its smallest entries behind it.
+const AGAIN_BYTES_MAX: usize = 64 * 1024;
+
+/// Makes a file of `bytes` bytes: those given, then the same again and again at its front, and zeros, which nobody has to
+/// write.
 fn write_stretched(path: &Path, given: &[u8], bytes: usize, again: bool) {
     match again {
-        true => fs::write(path, repeated(given, bytes)),
+        true => fs::write(path, repeated(given, bytes.min(AGAIN_BYTES_MAX))),
         false => fs::write(path, &given[..given.len().min(bytes)]),
     }
     .and_then(|()| fs::File::options().write(true).open(path)?.set_len(bytes as u64))

@@ -108,7 +108,8 @@ pub(super) fn scan(file: &dyn File, length: u64, index_at: Option<u64>) -> io::R
 /// The pages and parity pages of a file, by their numbers.
 fn find(file: &dyn File, length: u64) -> io::Result<(BTreeMap<u32, Span>, BTreeMap<u32, Span>)> {
     let (mut pages, mut parities) = (BTreeMap::new(), BTreeMap::new());
-    let mut chunk = vec![0; CHUNK_BYTES + PART_BYTES_MAX];
+    let chunk_bytes = length.min((CHUNK_BYTES + PART_BYTES_MAX) as u64);
+    let mut chunk = vec![0; chunk_bytes as usize];
     let mut begin = 0;
     // No file has more parts than that, whatever a part says of its number.
     let parts_max = length / page::HEAD_BYTES as u64;
