@@ -333,8 +333,15 @@ fn pythons_statsd() {
 
 #[test]
 fn nodes_hot_shots() {
-    let ways =
-        [("buffered", "udp"), ("each", "udp"), ("aggregated", "udp"), ("each", "tcp"), ("each", "stream")];
+    let ways = [
+        ("buffered", "udp"),
+        ("each", "udp"),
+        ("aggregated", "udp"),
+        ("each", "tcp"),
+        ("each", "stream"),
+        ("each", "datagram"),
+        ("buffered", "datagram"),
+    ];
     each("hot-shots", &ways, |_, transport| {
         // It puts its prefix in front of titles, too; and what it sends by TCP is Latin-1.
         let title = if transport == "tcp" { "js.gr\u{fffd}\u{fffd}e|x" } else { "js.größe|x" };

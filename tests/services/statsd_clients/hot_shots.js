@@ -1,4 +1,4 @@
-// Calls all of Node's hot-shots: hot_shots.js buffered|aggregated|each udp|tcp HOST PORT, or ... stream PATH.
+// Calls all of Node's hot-shots: hot_shots.js buffered|aggregated|each udp|tcp HOST PORT, or ... stream|datagram PATH.
 
 const net = require('net');
 const { StatsD } = require('hot-shots');
@@ -8,6 +8,7 @@ const options = { prefix: 'js.', globalTags: { env: 'test' } };
 if (manner === 'buffered') options.maxBufferSize = 1000;
 if (manner === 'aggregated') options.aggregation = true;
 if (transport === 'stream') Object.assign(options, { protocol: 'stream', stream: net.connect(host) });
+else if (transport === 'datagram') Object.assign(options, { protocol: 'uds', path: host });
 else Object.assign(options, { protocol: transport, host, port: Number(port) });
 const client = new StatsD(options);
 

@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")"
 here=$(pwd)
 dir=${1:-${CARGO_TARGET_DIR:-$here/../../../target}/clients}
-datadog=0.56.0 statsd=4.0.1 hot_shots=17.1.1
+datadog=0.56.0 statsd=4.0.1 hot_shots=17.1.1 unix_dgram=2.0.7
 # The one that is compiled: what calls it counts as well.
 datadog_go="5.9.1 $(cksum <go/main.go)"
 mkdir -p "$dir"
@@ -32,9 +32,13 @@ python() {
 
 python datadog "$datadog"
 python statsd "$statsd"
-if ! is_there hot-shots "$hot_shots"; then
-    if npm install --silent --no-audit --no-fund --omit=optional --prefix "$dir" "hot-shots@$hot_shots" >&2; then
-        got hot-shots "$hot_shots"
+# hot-shots sends to unix sockets by a library that is compiled against the headers beside node.
+if ! is_there hot-shots "$hot_shots $unix_dgram"; then
+    headers=$(dirname "$(dirname "$(command -v node)")")
+    [ ! -d "$headers/include/node" ] || export npm_config_nodedir="$headers"
+    if npm install --silent --no-audit --no-fund --omit=optional --prefix "$dir" "hot-shots@$hot_shots" \
+        "unix-dgram@$unix_dgram" >&2; then
+        got hot-shots "$hot_shots $unix_dgram"
     else
         missing="$missing hot-shots"
     fi
@@ -46,4 +50,4 @@ if ! is_there datadog-go "$datadog_go"; then
         missing="$missing datadog-go"
     fi
 fi
-[ -z "$missing" ] || { echo "missing:$missing; they need python3-pip, npm, go 1.21 and their registries" >&2; exit 1; }
+[ -z "$missing" ] || { echo "missing:$missing; they need python3-pip, npm, a C++ compiler, go 1.21 and their registries" >&2; exit 1; }
