@@ -73,17 +73,19 @@ impl<F: FnMut(Event<'_>)> Output for Checked<F> {
 
 /// The saved state: any file is taken up or refused. The first byte says, modulo 4, what the others are: 0 a file; 1 and 2
 /// the records of a block of a file of this version, whose sums are made right, or nothing behind them would ever be read.
-/// By four it says how many series the file tells of.
+/// By four it says how many series the file tells of; from 128 on, the file is what a predecessor that was killed left of
+/// its windows.
 pub fn state(bytes: &[u8]) {
     let Some((how, given)) = bytes.split_first() else { return };
+    let taken = if *how < 128 { taken_up } else { windows_taken_up };
     match how % 4 {
-        0 => taken_up(given),
-        version => state_of(u32::from(version), how / 4, given),
+        0 => taken(given),
+        version => taken(&file_of(u32::from(version), how % 128 / 4, given)),
     }
 }
 
 /// A file of this version with one block.
-fn state_of(version: u32, series: u8, block: &[u8]) {
+fn file_of(version: u32, series: u8, block: &[u8]) -> Vec<u8> {
     let mut file = b"LEELA TL".to_vec();
     file.extend_from_slice(&version.to_le_bytes());
     file.extend_from_slice(&NOW.ns().to_le_bytes());
@@ -92,15 +94,20 @@ fn state_of(version: u32, series: u8, block: &[u8]) {
     file.extend_from_slice(&(block.len() as u32).to_le_bytes());
     file.extend_from_slice(&crc32fast::hash(block).to_le_bytes());
     file.extend_from_slice(block);
-    taken_up(&file);
+    file
 }
 
-fn taken_up(file: &[u8]) {
+fn windows_taken_up(file: &[u8]) {
     in_file(file, |path| {
         let mut timeline = Timeline::new(Rules::default());
         let _ = take_up_windows(&mut timeline, path, NOW);
         assert_eq!(timeline.counters().series, 0, "windows have no series");
         come_out(&mut timeline);
+    });
+}
+
+fn taken_up(file: &[u8]) {
+    in_file(file, |path| {
         let mut timeline = Timeline::new(Rules::default());
         match take_up(&mut timeline, path, NOW.plus_ns(1_000_000_000), Duration::from_secs(9), None) {
             TakenUp::Restored(report) => assert_eq!(timeline.counters().series, report.series),
