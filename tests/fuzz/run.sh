@@ -5,33 +5,58 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
+# So many executions of a check are guided by the comparisons that it makes. Later they find next to nothing, and to trace
+# them takes up to three fifths of the time of a parser that goes byte by byte.
+GUIDED=1000000
+
 # Runs "$1" for at most "$2" seconds.
 fuzz() {
-    local check=$1 seconds=$2 log=target/$1.log begun=$SECONDS before runs=-1
+    local check=$1 end=$((SECONDS + $2)) before
     [ -n "$(ls "corpus/$check" 2>/dev/null)" ] || { echo "$check has no corpus" >&2; return 1; }
-    before=$(awk -F ' *[|] *' -v check="$check" '$2 == check { print $3 }' README.md)
-    if [ -n "${EXECUTIONS-}" ]; then
-        runs=$((EXECUTIONS - ${before:-0}))
-        [ $runs -gt 0 ] || { echo "$check: $before executions already"; return 0; }
+    before=$(executions "$check")
+    if [ -n "${EXECUTIONS-}" ] && [ "$before" -ge "$EXECUTIONS" ]; then
+        echo "$check: $before executions already"
+        return 0
     fi
+    if [ "$before" -lt "$GUIDED" ]; then
+        run "$check" target/guided/checks "$(least $((GUIDED - before)) "${EXECUTIONS:+$((EXECUTIONS - before))}")" "$2"
+        before=$(executions "$check")
+    fi
+    if [ "$before" -ge "$GUIDED" ] && [ "$before" -lt "${EXECUTIONS:-$((before + 1))}" ] && [ $SECONDS -lt $end ]; then
+        run "$check" target/quick/checks "${EXECUTIONS:+$((EXECUTIONS - before))}" $((end - SECONDS))
+    fi
+}
+
+# How many "$1" has had.
+executions() {
+    awk -F ' *[|] *' -v check="$1" '$2 == check { n = $3 } END { print n + 0 }' README.md
+}
+
+# The lesser of "$1" and "$2", where there is a "$2".
+least() {
+    [ -n "$2" ] && [ "$2" -lt "$1" ] && echo "$2" || echo "$1"
+}
+
+# Runs the program of "$1" in "$2" for "$3" executions, or any number, and "$4" seconds at most.
+run() {
+    local check=$1 program=$2/$1 runs=${3:--1} begun=$SECONDS log=target/$1.log
     mkdir -p "target/grown/$check" "crashes/$check"
-    "target/checks/$check" "target/grown/$check" "corpus/$check" "-max_total_time=$seconds" "-runs=$runs" -timeout=10 \
-        -rss_limit_mb=2048 -print_final_stats=1 "-artifact_prefix=crashes/$check/" >"$log" 2>&1 || {
+    "$program" "target/grown/$check" "corpus/$check" "-max_total_time=$4" "-runs=$runs" -timeout=10 -rss_limit_mb=2048 \
+        -print_final_stats=1 "-artifact_prefix=crashes/$check/" >"$log" 2>&1 || {
         tail -n 40 "$log"
         echo "$check: a promise is broken; the input lies in tests/fuzz/crashes/$check" >&2
         return 1
     }
-    seconds=$((SECONDS - begun))
+    local seconds=$((SECONDS - begun)) executed coverage
     rmdir --ignore-fail-on-non-empty "crashes/$check"
-    local executions coverage
-    executions=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log" | tail -n 1)
+    executed=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log" | tail -n 1)
     coverage=$(sed -n 's/.* cov: \([0-9]*\) .*/\1/p' "$log" | tail -n 1)
     # How often an edge was taken does not count here: a small corpus is worth more in a repository.
     rm -rf "target/minimal/$check" && mkdir -p "target/minimal/$check"
-    "target/checks/$check" "target/minimal/$check" "corpus/$check" "target/grown/$check" -set_cover_merge=1 -use_counters=0 \
-        -timeout=10 >>"$log" 2>&1
+    "$program" "target/minimal/$check" "corpus/$check" "target/grown/$check" -set_cover_merge=1 -use_counters=0 -timeout=10 \
+        >>"$log" 2>&1
     rm -rf "corpus/$check" && cp -r "target/minimal/$check" "corpus/$check"
-    flock README.md bash -euo pipefail -c 'row "$@"' _ "$check" "$executions" "${coverage:-none}" "$seconds"
+    flock README.md bash -euo pipefail -c 'row "$@"' _ "$check" "$executed" "${coverage:-none}" "$seconds"
 }
 
 # Adds a run of "$1" to the table: "$2" executions, "$3" edges, "$4" seconds.
@@ -60,15 +85,23 @@ shift
 command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked --version 0.13.2
 # All are built before one runs: what is being fuzzed stays as it is while something else is built. Checked arithmetic finds
 # more than the address sanitizer, which `make sanitize` lends to the unsafe modules.
-mkdir -p target/checks
 for check; do
-    CHECK=$check RUSTC_WRAPPER=$PWD/rustc.sh cargo +nightly fuzz build --sanitizer none
-    cp "$(ls -t target/*/release/check | head -n 1)" target/checks/new && mv target/checks/new "target/checks/$check"
+    had=$(executions "$check")
+    [ "$had" -lt "${EXECUTIONS:-$((had + 1))}" ] || continue
+    ways="quick"
+    [ "$had" -ge $GUIDED ] || ways="guided quick"
+    for way in $ways; do
+        options=(--sanitizer none --target-dir "target/$way")
+        [ $way = guided ] || options+=(--no-trace-compares)
+        CHECK=$check RUSTC_WRAPPER=$PWD/rustc.sh cargo +nightly fuzz build "${options[@]}"
+        mkdir -p "target/$way/checks"
+        cp target/$way/*/release/check target/new && mv target/new "target/$way/checks/$check"
+    done
 done
 # Of an error that is expected nobody wants to know where it was made, which takes longer than the parser.
 export RUST_LIB_BACKTRACE=0
-export -f fuzz row
-export seconds
+export -f fuzz executions least run row
+export seconds GUIDED
 printf '%s\n' "$@" | xargs -P "$(nproc)" -I {} bash -euo pipefail -c 'fuzz {} "$seconds"' || {
     echo "broken promises: see above" >&2
     exit 1
