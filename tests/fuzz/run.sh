@@ -5,27 +5,31 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-# So many executions of a check are guided by the comparisons that it makes, and of any length. Later both find next to
-# nothing: to trace comparisons takes up to three fifths of the time of a parser that goes byte by byte, and inputs four times
-# as long halve what is left.
-GUIDED=1000000
+# By EXECUTIONS=N a tenth of them is guided by the comparisons that a check makes, with inputs of up to 4 KiB, as all are
+# without it. The others are quick: to trace comparisons takes up to three fifths of the time of a parser that goes byte by
+# byte, and inputs four times as long about half of the rest.
+GUIDED=$((${EXECUTIONS:-0} / 10))
 QUICK_BYTES_MAX=1024
 
 # Runs "$1" for at most "$2" seconds.
 fuzz() {
     local check=$1 end=$((SECONDS + $2)) before
     [ -n "$(ls "corpus/$check" 2>/dev/null)" ] || { echo "$check has no corpus" >&2; return 1; }
+    if [ -z "${EXECUTIONS-}" ]; then
+        run "$check" target/guided/checks -1 "$2"
+        return
+    fi
     before=$(executions "$check")
-    if [ -n "${EXECUTIONS-}" ] && [ "$before" -ge "$EXECUTIONS" ]; then
+    if [ "$before" -ge "$EXECUTIONS" ]; then
         echo "$check: $before executions already"
         return 0
     fi
     if [ "$before" -lt "$GUIDED" ]; then
-        run "$check" target/guided/checks "$(least $((GUIDED - before)) "${EXECUTIONS:+$((EXECUTIONS - before))}")" "$2"
+        run "$check" target/guided/checks $((GUIDED - before)) "$2"
         before=$(executions "$check")
     fi
-    if [ "$before" -ge "$GUIDED" ] && [ "$before" -lt "${EXECUTIONS:-$((before + 1))}" ] && [ $SECONDS -lt $end ]; then
-        run "$check" target/quick/checks "${EXECUTIONS:+$((EXECUTIONS - before))}" $((end - SECONDS))
+    if [ "$before" -ge "$GUIDED" ] && [ "$before" -lt "$EXECUTIONS" ] && [ $SECONDS -lt $end ]; then
+        run "$check" target/quick/checks $((EXECUTIONS - before)) $((end - SECONDS))
     fi
 }
 
@@ -34,14 +38,9 @@ executions() {
     awk -F ' *[|] *' -v check="$1" '$2 == check { n = $3 } END { print n + 0 }' README.md
 }
 
-# The lesser of "$1" and "$2", where there is a "$2".
-least() {
-    [ -n "$2" ] && [ "$2" -lt "$1" ] && echo "$2" || echo "$1"
-}
-
-# Runs the program of "$1" in "$2" for "$3" executions, or any number, and "$4" seconds at most.
+# Runs the program of "$1" in "$2" for "$3" executions (-1: any number) and "$4" seconds at most.
 run() {
-    local check=$1 program=$2/$1 runs=${3:--1} begun=$SECONDS log=target/$1.log lengths=()
+    local check=$1 program=$2/$1 runs=$3 begun=$SECONDS log=target/$1.log lengths=()
     [ "$2" = target/guided/checks ] || lengths=("-max_len=$QUICK_BYTES_MAX")
     mkdir -p "target/grown/$check" "crashes/$check"
     "$program" "target/grown/$check" "corpus/$check" "${lengths[@]}" "-max_total_time=$4" "-runs=$runs" -timeout=10 \
@@ -90,9 +89,15 @@ command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked --version 
 # more than the address sanitizer, which `make sanitize` lends to the unsafe modules.
 for check; do
     had=$(executions "$check")
-    [ "$had" -lt "${EXECUTIONS:-$((had + 1))}" ] || continue
-    ways="quick"
-    [ "$had" -ge $GUIDED ] || ways="guided quick"
+    if [ -z "${EXECUTIONS-}" ]; then
+        ways="guided"
+    elif [ "$had" -lt "$GUIDED" ]; then
+        ways="guided quick"
+    elif [ "$had" -lt "$EXECUTIONS" ]; then
+        ways="quick"
+    else
+        continue
+    fi
     for way in $ways; do
         options=(--sanitizer none --target-dir "target/$way")
         [ $way = guided ] || options+=(--no-trace-compares)
@@ -103,7 +108,7 @@ for check; do
 done
 # Of an error that is expected nobody wants to know where it was made, which takes longer than the parser.
 export RUST_LIB_BACKTRACE=0
-export -f fuzz executions least run row
+export -f fuzz executions run row
 export seconds GUIDED QUICK_BYTES_MAX
 printf '%s\n' "$@" | xargs -P "$(nproc)" -I {} bash -euo pipefail -c 'fuzz {} "$seconds"' || {
     echo "broken promises: see above" >&2
