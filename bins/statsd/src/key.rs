@@ -6,6 +6,7 @@
 use common::key::KEY_BYTES_MAX;
 
 use crate::dialect::{Fault, Reason, Sections, offset};
+use crate::marks::Block;
 use crate::plain_tags::PlainTags;
 use crate::rules::Rules;
 
@@ -72,21 +73,23 @@ impl Tag {
 /// Tags as they stand in a key, to be written where it is.
 #[derive(Clone, Copy, Debug)]
 pub struct Tags<'a> {
-    text: &'a [u8],
+    line: &'a [u8],
+    /// Where in it the tags begin; they are the rest of it.
+    start: usize,
     plain: &'a PlainTags,
 }
 
 impl Tags<'_> {
-    /// How many bytes they have.
+    /// How many bytes they have: a `;` in front of them, and none more.
     #[inline]
     pub fn bytes(&self) -> usize {
-        1 + self.text.len()
+        1 + self.line.len() - self.start
     }
 
     /// Writes them into so many bytes.
     #[inline]
     pub fn write(&self, room: &mut [u8]) {
-        self.plain.write(self.text, room);
+        self.plain.write(self.line, room);
     }
 }
 
@@ -123,25 +126,29 @@ impl Keys {
         self.make_tagged(line, name, sections, style, touched)
     }
 
-    /// What stands behind a plain name in its key: tags, where they are plain too and nothing is to be done to them.
+    /// What stands behind a plain name of so many bytes in its key: the tags that a line has from `start` on, which is in
+    /// this block or at its end, where they are plain too and nothing is to be done to them.
     #[inline]
-    pub fn plain<'a>(&'a mut self, name: &[u8], text: &'a [u8]) -> Option<Tags<'a>> {
-        // A `;` in front of the tags, and no byte more.
-        let is_plain = name.len() + 1 + text.len() <= KEY_BYTES_MAX && self.plain.read(text, is_scope);
-        is_plain.then_some(Tags { text, plain: &self.plain })
+    pub(crate) fn plain<'a>(
+        &'a mut self,
+        name_bytes: usize,
+        block: Block<'a>,
+        start: usize,
+    ) -> Option<Tags<'a>> {
+        let is_plain = self.plain.read(block, start, is_scope);
+        let tags = Tags { line: block.line, start, plain: &self.plain };
+        (is_plain && name_bytes + tags.bytes() <= KEY_BYTES_MAX).then_some(tags)
     }
 
     fn write_plain(&mut self, name: &[u8], text: &[u8]) -> bool {
-        let is_plain = self.plain(name, text).is_some();
-        if is_plain {
-            let Keys { key, plain, .. } = self;
-            let tags = Tags { text, plain };
-            key.clear();
-            key.extend_from_slice(name);
-            key.resize(name.len() + tags.bytes(), 0);
-            tags.write(&mut key[name.len()..]);
-        }
-        is_plain
+        let Some(bytes) = self.plain(name.len(), Block::first(text), 0).map(|tags| tags.bytes()) else {
+            return false;
+        };
+        self.key.clear();
+        self.key.extend_from_slice(name);
+        self.key.resize(name.len() + bytes, 0);
+        self.plain.write(text, &mut self.key[name.len()..]);
+        true
     }
 
     fn make_tagged(

@@ -10,6 +10,7 @@ pub mod note;
 mod plain_tags;
 pub mod reader;
 pub mod rules;
+mod tagged;
 
 pub mod sources;
 pub mod streams;

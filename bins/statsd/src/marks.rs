@@ -1,84 +1,106 @@
-//! Where the marks of tags stand: `,` and `:`, found in many bytes at once, together with whatever needs more care.
+//! Where the marks of a line stand: `,`, `:` and `|`, found in many bytes at once, together with whatever needs more care.
+
+use wide::i8x16;
 
 /// Bytes of a block: a bit of a word for each.
 pub(crate) const BLOCK_BYTES: usize = 64;
+
+/// Bytes that are looked at together: as many as a vector has.
+const LANE_BYTES: usize = 16;
 
 /// The marks of a block; the lowest bit is the first byte.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Marks {
     pub(crate) commas: u64,
     pub(crate) colons: u64,
-    /// Something is not printable ASCII, or is `;`, `=` or `|`.
+    pub(crate) bars: u64,
+    /// Something is not printable ASCII, or is `;` or `=`.
     pub(crate) has_others: bool,
 }
 
 impl Marks {
     /// Looks at up to [`BLOCK_BYTES`] bytes.
     #[inline(always)]
-    pub(crate) fn of(block: &[u8]) -> Marks {
+    fn of(block: &[u8]) -> Marks {
         debug_assert!(block.len() <= BLOCK_BYTES);
-        let mut all = Marks::default();
+        let (mut all, mut others) = (Marks::default(), i8x16::ZERO);
         let (lanes, rest) = block.as_chunks::<LANE_BYTES>();
         for (number, lane) in lanes.iter().enumerate() {
-            all.add(look(lane), number * LANE_BYTES);
+            all.look(lane, number * LANE_BYTES, &mut others);
         }
         match block.last_chunk() {
             _ if rest.is_empty() => {}
             // Some are looked at once more, together with those that are left.
-            Some(last) => all.add(look(last), block.len() - LANE_BYTES),
+            Some(last) => all.look(last, block.len() - LANE_BYTES, &mut others),
             None => {
                 let mut lane = [b' '; LANE_BYTES];
                 lane.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-                all.add(look(&lane), 0);
+                all.look(&lane, 0, &mut others);
             }
         }
+        all.has_others = others.to_bitmask() != 0;
         all
     }
 
     #[inline(always)]
-    fn add(&mut self, lane: Marks, at: usize) {
-        self.commas |= lane.commas << at;
-        self.colons |= lane.colons << at;
-        self.has_others |= lane.has_others;
+    fn look(&mut self, lane: &[u8; LANE_BYTES], at: usize, others: &mut i8x16) {
+        let lane = i8x16::new(lane.map(u8::cast_signed));
+        let all = |byte: u8| i8x16::splat(byte.cast_signed());
+        let bits = |byte: u8| u64::from(lane.simd_eq(all(byte)).to_bitmask()) << at;
+        self.commas |= bits(b',');
+        self.colons |= bits(b':');
+        self.bars |= bits(b'|');
+        // What is no ASCII is below zero.
+        *others |= lane.simd_lt(all(b' ')) | lane.simd_eq(all(0x7f));
+        *others |= lane.simd_eq(all(b';')) | lane.simd_eq(all(b'='));
     }
 }
 
-/// Where the first `|` is: near the front, so that a call for it would take longer.
-#[inline(always)]
-pub(crate) fn first_bar(line: &[u8]) -> Option<usize> {
-    let (lanes, rest) = line.as_chunks::<LANE_BYTES>();
-    for (number, lane) in lanes.iter().enumerate() {
-        let found = bits(lane.map(|byte| u8::from(byte == b'|')));
-        if found != 0 {
-            return Some(number * LANE_BYTES + found.trailing_zeros() as usize);
-        }
-    }
-    let at = rest.iter().position(|byte| *byte == b'|')?;
-    Some(line.len() - rest.len() + at)
+/// A block of a line.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Block<'a> {
+    pub(crate) line: &'a [u8],
+    /// Where in the line it begins.
+    pub(crate) start: usize,
+    pub(crate) marks: Marks,
 }
 
-/// Bytes that are looked at together: as many as a vector has, for compilers make vectors of this.
-const LANE_BYTES: usize = 16;
-
-#[inline(always)]
-fn look(lane: &[u8; LANE_BYTES]) -> Marks {
-    let [mut commas, mut colons, mut others] = [[0; LANE_BYTES]; 3];
-    for (at, &byte) in lane.iter().enumerate() {
-        commas[at] = u8::from(byte == b',');
-        colons[at] = u8::from(byte == b':');
-        // Without a branch, which a vector cannot take.
-        let is_unprintable = !(b' '..=b'~').contains(&byte);
-        others[at] = u8::from(is_unprintable | (byte == b';') | (byte == b'=') | (byte == b'|'));
+impl<'a> Block<'a> {
+    /// The first one.
+    #[inline(always)]
+    pub(crate) fn first(line: &'a [u8]) -> Block<'a> {
+        let marks = Marks::of(&line[..line.len().min(BLOCK_BYTES)]);
+        Block { line, start: 0, marks }
     }
-    Marks { commas: bits(commas), colons: bits(colons), has_others: others != [0; LANE_BYTES] }
-}
 
-/// Ones and zeros, side by side.
-#[inline(always)]
-fn bits(ones: [u8; LANE_BYTES]) -> u64 {
-    let (words, _) = ones.as_chunks::<8>();
-    let bits = |word: [u8; 8]| u64::from_le_bytes(word).wrapping_mul(0x0102_0408_1020_4080) >> 56;
-    bits(words[0]) | bits(words[1]) << 8
+    /// Goes to the next one; false where this was the last: the one with the end of the line, which may be all it has.
+    #[inline(always)]
+    pub(crate) fn go_on(&mut self) -> bool {
+        let start = self.start + BLOCK_BYTES;
+        let Some(rest) = self.line.get(start..) else { return false };
+        (self.start, self.marks) = (start, Marks::of(&rest[..rest.len().min(BLOCK_BYTES)]));
+        true
+    }
+
+    /// The end of the line, as a mark.
+    #[inline(always)]
+    pub(crate) fn end(&self) -> u64 {
+        let ahead = self.line.len() - self.start;
+        if ahead < BLOCK_BYTES { 1 << ahead } else { 0 }
+    }
+
+    /// Every place of this block from here on.
+    #[inline(always)]
+    pub(crate) fn from(&self, at: usize) -> u64 {
+        let ahead = at.saturating_sub(self.start);
+        if ahead < BLOCK_BYTES { u64::MAX << ahead } else { 0 }
+    }
+
+    /// Where in the line the first of these marks is.
+    #[inline(always)]
+    pub(crate) fn place(&self, marks: u64) -> Option<usize> {
+        (marks != 0).then(|| self.start + marks.trailing_zeros() as usize)
+    }
 }
 
 #[cfg(test)]
@@ -88,13 +110,13 @@ mod tests {
 
     /// As the documents say, byte by byte.
     fn told(block: &[u8]) -> Marks {
-        let bits = |is: &dyn Fn(u8) -> bool| {
-            block.iter().enumerate().map(|(at, &byte)| u64::from(is(byte)) << at).sum::<u64>()
-        };
+        let bits =
+            |mark: u8| block.iter().enumerate().map(|(at, &byte)| u64::from(byte == mark) << at).sum::<u64>();
         Marks {
-            commas: bits(&|byte| byte == b','),
-            colons: bits(&|byte| byte == b':'),
-            has_others: block.iter().any(|byte| !(0x20..0x7f).contains(byte) || b";=|".contains(byte)),
+            commas: bits(b','),
+            colons: bits(b':'),
+            bars: bits(b'|'),
+            has_others: block.iter().any(|byte| !(0x20..0x7f).contains(byte) || b";=".contains(byte)),
         }
     }
 
@@ -110,13 +132,22 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_first_bar_is_found(line in "[a|]{0,3}[a-c]{0,50}[a|]{0,20}") {
-            prop_assert_eq!(first_bar(line.as_bytes()), line.find('|'));
-        }
-
-        #[test]
-        fn every_mark_is_found(block in prop::collection::vec(any::<u8>(), 0..=BLOCK_BYTES)) {
-            prop_assert_eq!(Marks::of(&block), told(&block));
+        fn every_mark_is_found(line in prop::collection::vec(any::<u8>(), 0..=3 * BLOCK_BYTES), at in 0..200_usize) {
+            let mut block = Block::first(&line);
+            let mut starts = (0..=line.len()).step_by(BLOCK_BYTES);
+            loop {
+                let start = starts.next().unwrap();
+                let bytes = &line[start..line.len().min(start + BLOCK_BYTES)];
+                prop_assert_eq!((block.start, block.marks), (start, told(bytes)));
+                prop_assert_eq!(block.place(block.end()), (bytes.len() < BLOCK_BYTES).then_some(line.len()));
+                let behind = bytes.iter().enumerate().skip(at.saturating_sub(start));
+                let place = behind.clone().find(|(_, byte)| **byte == b':').map(|(place, _)| start + place);
+                prop_assert_eq!(block.place(block.marks.colons & block.from(at)), place);
+                if !block.go_on() {
+                    break;
+                }
+            }
+            prop_assert_eq!(starts.next(), None);
         }
     }
 }

@@ -5,24 +5,33 @@ use std::cmp::Ordering;
 
 use common::copy;
 
-use crate::marks::{BLOCK_BYTES, Marks};
+use crate::marks::{Block, Marks};
 
 /// More tags than this need more care.
 const TAGS_MAX: usize = 32;
-/// So do more bytes: no key has them.
-const BYTES_MAX: usize = common::key::KEY_BYTES_MAX;
+/// So do longer lines: no key has their tags.
+const LINE_BYTES_MAX: usize = u16::MAX as usize;
+
+/// No `:` was found.
+const NONE: usize = usize::MAX;
 
 /// The tags of one line, by their names.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct PlainTags {
-    /// The first eight bytes of each name, as a number that sorts as they do.
-    ranks: [u64; TAGS_MAX],
-    places: [Place; TAGS_MAX],
+    tags: [Tag; TAGS_MAX],
     count: usize,
 }
 
-/// Where a tag stands in the text.
 #[derive(Clone, Copy, Debug, Default)]
+struct Tag {
+    /// The first eight bytes of its name, as a number that sorts as they do.
+    rank: u64,
+    place: Place,
+}
+
+/// Where a tag stands in its line.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(align(8))]
 struct Place {
     start: u16,
     /// The first `:`, or the end.
@@ -31,100 +40,102 @@ struct Place {
 }
 
 impl Place {
-    fn name(self, text: &[u8]) -> &[u8] {
-        &text[usize::from(self.start)..usize::from(self.name_end)]
-    }
-}
-
-const _: () = assert!(BYTES_MAX < u16::MAX as usize);
-
-impl Default for PlainTags {
-    fn default() -> PlainTags {
-        PlainTags { ranks: [0; TAGS_MAX], places: [Place::default(); TAGS_MAX], count: 0 }
+    fn name(self, line: &[u8]) -> &[u8] {
+        &line[usize::from(self.start)..usize::from(self.name_end)]
     }
 }
 
 impl PlainTags {
-    /// Reads tags, and puts them in order; false where one of them needs more care: what is not printable ASCII, `;`,
-    /// `=`, `|`, a name or value that is empty, a name that was there before, one that is no tag at all (`is_other`), one
-    /// too many.
+    /// Reads the tags that a line has from `start` on, which is in this block or at its end, and puts them in order; false
+    /// where one of them needs more care: what is not printable ASCII, `;`, `=`, `|`, a name or value that is empty, a name
+    /// that was there before, one that is no tag at all (`is_other`), one too many.
     #[inline]
-    pub(crate) fn read(&mut self, text: &[u8], is_other: impl Fn(&[u8]) -> bool) -> bool {
+    pub(crate) fn read(
+        &mut self,
+        mut block: Block<'_>,
+        start: usize,
+        is_other: impl Fn(&[u8]) -> bool,
+    ) -> bool {
+        let line = block.line;
         self.count = 0;
-        if text.len() > BYTES_MAX {
+        if line.len() > LINE_BYTES_MAX {
             return false;
         }
-        let (mut start, mut name_end, mut is_whole) = (0, usize::MAX, true);
-        for (number, block) in text.chunks(BLOCK_BYTES).enumerate() {
-            let marks = Marks::of(block);
-            is_whole &= !marks.has_others;
-            let mut left = marks.commas | marks.colons;
-            while left != 0 {
-                let at = number * BLOCK_BYTES + left.trailing_zeros() as usize;
+        let (mut tag, mut colon) = (start, NONE);
+        loop {
+            let Marks { commas, colons, bars, has_others } = block.marks;
+            let behind = block.from(start);
+            if has_others || bars & behind != 0 {
+                return false;
+            }
+            // The end of the line ends a tag, too.
+            let mut left = (commas | colons | block.end()) & behind;
+            while let Some(at) = block.place(left) {
                 let mark = left & left.wrapping_neg();
                 left ^= mark;
-                if marks.commas & mark != 0 {
-                    is_whole &= self.put(text, start, name_end, at, &is_other);
-                    (start, name_end) = (at + 1, usize::MAX);
-                } else {
-                    name_end = name_end.min(at);
+                if colons & mark != 0 {
+                    colon = colon.min(at);
+                    continue;
                 }
+                if !self.put(line, tag, colon, at, &is_other) {
+                    return false;
+                }
+                (tag, colon) = (at + 1, NONE);
+            }
+            if !block.go_on() {
+                return true;
             }
         }
-        is_whole && self.put(text, start, name_end, text.len(), &is_other)
     }
 
     /// Puts in the tag of `start..end`, whose first `:` is at `colon`; false where it cannot be put in as it is.
     #[inline(always)]
     fn put(
         &mut self,
-        text: &[u8],
+        line: &[u8],
         start: usize,
         colon: usize,
         end: usize,
         is_other: &impl Fn(&[u8]) -> bool,
     ) -> bool {
         let name_end = colon.min(end);
-        let is_tag = start < name_end && (colon == usize::MAX || colon + 1 < end);
-        if !is_tag || self.count == TAGS_MAX {
+        let is_empty = start >= name_end || colon.wrapping_add(1) == end;
+        if is_empty || self.count == TAGS_MAX || colon == NONE && is_other(&line[start..end]) {
             return false;
         }
-        let [start, name_end, end] = [start, name_end, end].map(|at| at as u16);
-        let tag = Place { start, name_end, end };
-        if name_end == end && is_other(tag.name(text)) {
-            return false;
-        }
-        let rank = rank(text, tag);
-        // Few tags.
-        let mut place = self.count;
-        while let Some(before) = place.checked_sub(1)
-            && self.ranks[before] >= rank
+        let [place_start, place_name_end, place_end] = [start, name_end, end].map(|at| at as u16);
+        let place = Place { start: place_start, name_end: place_name_end, end: place_end };
+        let tag = Tag { rank: rank(line, start, name_end - start), place };
+        // Few tags: each one moves those behind it on.
+        let mut at = self.count;
+        while let Some(before) = at.checked_sub(1)
+            && self.tags[before].rank >= tag.rank
         {
-            let other = self.places[before];
-            if self.ranks[before] == rank {
-                match other.name(text).cmp(tag.name(text)) {
+            let other = self.tags[before];
+            if other.rank == tag.rank {
+                match other.place.name(line).cmp(place.name(line)) {
                     Ordering::Less => break,
                     Ordering::Equal => return false,
                     Ordering::Greater => {}
                 }
             }
-            (self.ranks[place], self.places[place]) = (self.ranks[before], other);
-            place = before;
+            self.tags[at] = other;
+            at = before;
         }
-        (self.ranks[place], self.places[place]) = (rank, tag);
+        self.tags[at] = tag;
         self.count += 1;
         true
     }
 
-    /// Writes the tags of `text`, which was just read, as they stand in a key: into as many bytes as the text has, and one
-    /// more.
+    /// Writes the tags of `line`, which was just read, as they stand in a key: into as many bytes as they have there, and
+    /// one more.
     #[inline]
-    pub(crate) fn write(&self, text: &[u8], mut room: &mut [u8]) {
-        for tag in &self.places[..self.count] {
-            let [start, name_end, end] = [tag.start, tag.name_end, tag.end].map(usize::from);
+    pub(crate) fn write(&self, line: &[u8], mut room: &mut [u8]) {
+        for Tag { place, .. } in &self.tags[..self.count] {
+            let [start, name_end, end] = [place.start, place.name_end, place.end].map(usize::from);
             let (key, rest) = room.split_at_mut(1 + end - start);
             key[0] = b';';
-            copy::short(&mut key[1..], &text[start..end]);
+            copy::short(&mut key[1..], &line[start..end]);
             if name_end < end {
                 key[1 + name_end - start] = b'=';
             }
@@ -135,27 +146,39 @@ impl PlainTags {
 
 /// The first eight bytes of a name, zeros behind a shorter one: no name has one in it.
 #[inline(always)]
-fn rank(text: &[u8], tag: Place) -> u64 {
-    let name = tag.name(text);
-    match text[usize::from(tag.start)..].first_chunk::<8>() {
-        Some(bytes) if name.len() >= 8 => u64::from_be_bytes(*bytes),
-        Some(bytes) => u64::from_be_bytes(*bytes) & !(u64::MAX >> (8 * name.len())),
-        None => name.iter().fold(0, |rank, byte| rank << 8 | u64::from(*byte)) << (64 - 8 * name.len()),
+fn rank(line: &[u8], start: usize, bytes: usize) -> u64 {
+    match line[start..].first_chunk::<8>() {
+        // What stands behind the name goes.
+        Some(chunk) => u64::from_be_bytes(*chunk) & !u64::MAX.checked_shr(8 * bytes as u32).unwrap_or(0),
+        None => {
+            let name = line[start..start + bytes].iter();
+            name.fold(0, |rank, byte| rank << 8 | u64::from(*byte)) << (64 - 8 * bytes)
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::marks::BLOCK_BYTES;
     use proptest::prelude::*;
 
+    /// What the tags of a line become, whatever is in front of them: blocks end at any of their places.
     fn written(text: &str) -> Option<String> {
         let mut tags = PlainTags::default();
-        tags.read(text.as_bytes(), |name| name == b"other").then(|| {
-            let mut key = vec![0; 1 + text.len()];
-            tags.write(text.as_bytes(), &mut key);
-            format!("n{}", String::from_utf8(key).unwrap())
-        })
+        let mut written = (0..=2 * BLOCK_BYTES).map(|front| {
+            let line = ["|".repeat(front).as_str(), text].concat();
+            let mut block = Block::first(line.as_bytes());
+            while block.start + BLOCK_BYTES < front && block.go_on() {}
+            tags.read(block, front, |name| name == b"other").then(|| {
+                let mut key = vec![0; 1 + text.len()];
+                tags.write(line.as_bytes(), &mut key);
+                format!("n{}", String::from_utf8(key).unwrap())
+            })
+        });
+        let first = written.next().unwrap();
+        assert!(written.all(|other| other == first), "{text:?}");
+        first
     }
 
     #[test]

@@ -8,8 +8,8 @@ use common::value::Value;
 
 use crate::dialect::{self, Check, Event, Fault, Line, Plain, Reason, Sections, Type, offset};
 use crate::key::{Keys, Style, Tags, Touched, with_suffix};
-use crate::marks;
 use crate::note;
+use crate::tagged::Tagged;
 
 /// What a line gave.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -80,11 +80,12 @@ impl Reader {
         now: Time,
         rules: &Rules,
     ) -> Option<(Metric<'a>, Tags<'a>)> {
-        let bar = marks::first_bar(line)?;
-        let kind_end = bar + if line.get(bar + 1) == Some(&b'm') { 3 } else { 2 };
-        let (front, tags) = (line.get(..kind_end)?, line.get(kind_end..)?.strip_prefix(b"|#")?);
-        let metric = plain(front, now, rules)?;
-        Some((metric, self.keys.plain(metric.key, tags)?))
+        if !rules.style.is_verbatim() {
+            return None;
+        }
+        let Tagged { plain, block, tags } = Tagged::parse(line)?;
+        let metric = Metric::new(plain.name, now, kind(plain.kind), plain.value);
+        Some((metric, self.keys.plain(plain.name.len(), block, tags)?))
     }
 
     /// As [`Reader::read`], for all lines: those that are plain take longer here.
@@ -204,13 +205,18 @@ pub fn plain<'l>(line: &'l [u8], now: Time, rules: &Rules) -> Option<Metric<'l>>
     if !rules.style.is_verbatim() {
         return None;
     }
-    let Plain { name, value, kind } = Plain::parse(line)?;
-    let kind = match kind {
+    let plain = Plain::parse(line)?;
+    Some(Metric::new(plain.name, now, kind(plain.kind), plain.value))
+}
+
+/// The kind of a value that is no member.
+#[inline(always)]
+fn kind(kind: Type) -> Kind {
+    match kind {
         Type::Gauge => Kind::Gauge,
         Type::Count => Kind::Count,
         _ => Kind::Sample,
-    };
-    Some(Metric::new(name, now, kind, value))
+    }
 }
 
 fn remark(remarks: &mut Remarks, touched: Touched, sections: &Sections<'_>) {

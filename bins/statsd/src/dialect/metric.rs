@@ -107,11 +107,17 @@ impl<'a> Plain<'a> {
         };
         let colon = front.iter().rposition(|byte| !byte.is_ascii_digit() && *byte != b'.')?;
         let (name, text) = (&front[..colon], &front[colon + 1..]);
-        if front[colon] != b':' || !is_plain_name(name) || !text.first()?.is_ascii_digit() {
+        if front[colon] != b':' || !is_plain_name(name) {
             return None;
         }
+        Plain::of(name, text, kind)
+    }
+
+    /// The metric of a name that is plain, and of the text of its value.
+    #[inline(always)]
+    pub(crate) fn of(name: &'a [u8], text: &[u8], kind: Type) -> Option<Plain<'a>> {
         // What begins like an event is one, if a wrong one.
-        if name.starts_with(b"_e{") {
+        if !text.first()?.is_ascii_digit() || name.starts_with(b"_e{") {
             return None;
         }
         match number::value(text) {
