@@ -3,7 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use common::key;
 use common::metric::Kind;
 use common::query::error::QueryError;
 use common::query::selector::Selector;
@@ -208,12 +207,26 @@ impl Emitted {
         }
     }
 
+    /// False of a key whose name ends in no word that another series may emit behind its own: most do.
+    pub(crate) fn may_have_origin(&self, key: &[u8]) -> bool {
+        let has = |profile: &Profile, word| profile.parts().iter().any(|(part, _)| part.as_bytes() == word);
+        last_word(key).is_some_and(|(dot, end)| {
+            let word = &key[dot + 1..end];
+            [TOTAL, UNIQUE, BUCKET].iter().any(|other| other.as_bytes() == word)
+                || has(&self.sample, word)
+                || self.samples.iter().any(|(_, profile)| has(profile, word))
+        })
+    }
+
     /// Of which kinds the key can be a name that another series emits, and the key of that series.
     pub(crate) fn origin(&self, key: &str) -> Option<(Kind, String)> {
-        let (name, tags) = key.split_at(key::name(key).len());
-        let (base, suffix) = name.rsplit_once('.').filter(|(base, _)| !base.is_empty())?;
+        if !self.may_have_origin(key.as_bytes()) {
+            return None;
+        }
+        let (dot, end) = last_word(key.as_bytes())?;
+        let (base, word, tags) = (&key[..dot], &key[dot + 1..end], &key[end..]);
         let origin = || format!("{base}{tags}");
-        match suffix {
+        match word {
             TOTAL => Some((Kind::Count, origin())),
             UNIQUE => Some((Kind::Member, origin())),
             BUCKET => {
@@ -222,17 +235,28 @@ impl Emitted {
                 Some((Kind::Sample, format!("{base}{}", kept.join(";"))))
             }
             _ => {
-                // Most names end in a word that no sample has.
-                let has = |profile: &Profile| profile.parts().iter().any(|(word, _)| word == suffix);
-                if !has(&self.sample) && !self.samples.iter().any(|(_, profile)| has(profile)) {
-                    return None;
-                }
                 let origin = origin();
                 let profile = self.profile(self.profile_of(origin.as_bytes()));
-                has(profile).then_some((Kind::Sample, origin))
+                profile.parts().iter().any(|(part, _)| part == word).then_some((Kind::Sample, origin))
             }
         }
     }
+}
+
+/// Where a name's last word stands: between a `.` with something in front of it, and the tags.
+fn last_word(key: &[u8]) -> Option<(usize, usize)> {
+    let (mut dot, mut end) = (0, key.len());
+    for (at, byte) in key.iter().enumerate() {
+        match byte {
+            b'.' => dot = at,
+            b';' => {
+                end = at;
+                break;
+            }
+            _ => {}
+        }
+    }
+    (dot > 0).then_some((dot, end))
 }
 
 /// A word behind the name of a key.

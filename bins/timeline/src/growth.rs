@@ -25,6 +25,8 @@ const REGISTERS: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Growth {
     hasher: RandomState,
+    /// The last one that was counted.
+    name: Name,
     now: Window,
     before: Window,
     /// When `now` began, and whether `before` is a whole one.
@@ -38,6 +40,26 @@ struct Window {
     turned_away: u64,
     names: [Heavy<()>; LEVELS],
     tags: Heavy<Values>,
+}
+
+/// A name, with the hashes and the ends of its fronts and of itself; an end is 0 where there is none.
+#[derive(Debug, Default)]
+struct Name {
+    text: Vec<u8>,
+    fronts: [(u64, usize); LEVELS],
+}
+
+impl Name {
+    fn read(&mut self, text: &[u8], hasher: &RandomState) {
+        self.text.clear();
+        self.text.extend_from_slice(text);
+        self.fronts = Default::default();
+        let dots = text.iter().enumerate().filter(|(_, byte)| **byte == b'.').map(|(at, _)| at + 1);
+        for (front, end) in self.fronts.iter_mut().zip(dots.take(FRONTS)) {
+            *front = (hash(hasher, &text[..end]), end);
+        }
+        self.fronts[FRONTS] = (hash(hasher, text), text.len());
+    }
 }
 
 /// About how many different values there were: HyperLogLog.
@@ -71,6 +93,7 @@ impl Growth {
     pub(crate) fn new() -> Growth {
         Growth {
             hasher: RandomState::default(),
+            name: Name::default(),
             now: Window::new(),
             before: Window::new(),
             begun: Duration::ZERO,
@@ -91,19 +114,33 @@ impl Growth {
     }
 
     fn count(&mut self, key: &[u8]) {
-        let mut parts = key.split(|&byte| byte == b';');
-        let name = parts.next().unwrap_or(&[]);
-        let mut front = 0;
-        for level in 0..FRONTS {
-            let Some(dot) = name[front..].iter().position(|&byte| byte == b'.') else { break };
-            front += dot + 1;
-            self.now.names[level].add(hash(&self.hasher, &name[..front]), &name[..front]);
+        let name_end = key.iter().position(|byte| *byte == b';').unwrap_or(key.len());
+        let (name, mut tags) = key.split_at(name_end);
+        // New series mostly come many of a name.
+        if self.name.text != name {
+            self.name.read(name, &self.hasher);
         }
-        self.now.names[FRONTS].add(hash(&self.hasher, name), name);
-        for tag in parts.take(TAGS_LOOKED_AT) {
-            let equals = tag.iter().position(|&byte| byte == b'=').unwrap_or(tag.len());
-            let (tag, value) = tag.split_at(equals);
+        for (level, (hash, end)) in self.name.fronts.iter().enumerate() {
+            if *end > 0 {
+                self.now.names[level].add(*hash, &name[..*end]);
+            }
+        }
+        for _ in 0..TAGS_LOOKED_AT {
+            let Some((_, rest)) = tags.split_first() else { break };
+            let (mut equals, mut end) = (None, rest.len());
+            for (at, byte) in rest.iter().enumerate() {
+                match byte {
+                    b'=' => equals = equals.or(Some(at)),
+                    b';' => {
+                        end = at;
+                        break;
+                    }
+                    _ => {}
+                }
+            }
+            let (tag, value) = rest[..end].split_at(equals.unwrap_or(end));
             self.now.tags.add(hash(&self.hasher, tag), tag).see(hash(&self.hasher, value));
+            tags = &rest[end..];
         }
     }
 

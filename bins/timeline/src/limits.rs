@@ -101,22 +101,29 @@ impl Census {
         let has = |slab: &Slab<Count>, id: Option<u32>| {
             id.and_then(|id| slab.get(id)).map_or(0, |count| count.series)
         };
+        let part = self.find(first_part(key));
         if self.all >= max
             || has(&self.sources, self.numbers.get(&source).copied()) >= series_per_input_max
-            || has(&self.parts, self.find(first_part(key))) >= series_per_part_max
+            || has(&self.parts, part) >= series_per_part_max
         {
             return None;
         }
-        Some(self.enter_known(key, source))
+        Some(self.count(key, part, source))
     }
 
     /// Counts a series without asking the limits: it was known to the process before this one.
     pub(crate) fn enter_known(&mut self, key: &[u8], source: u64) -> Place {
+        let part = self.find(first_part(key));
+        self.count(key, part, source)
+    }
+
+    /// Counts a series of this part, or of a new one.
+    fn count(&mut self, key: &[u8], part: Option<u32>, source: u64) -> Place {
         self.all += 1;
-        let part = first_part(key);
-        let part = match self.find(part) {
+        let part = match part {
             Some(id) => id,
             None => {
+                let part = first_part(key);
                 let at = self.texts.insert(part, b"");
                 let len = u16::try_from(part.len()).expect("keys are at most 1,024 bytes");
                 let id = self.parts.insert(Count { at, len, ..Count::default() });

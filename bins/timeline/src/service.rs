@@ -370,12 +370,10 @@ impl<N: Net, S: Bound> Service<N, S> {
             Content::Metrics => {
                 let mut batch = [NOTHING; RECORDS];
                 let mut filled = 0;
-                for record in Metrics::new(records, header.count) {
-                    match record {
-                        Ok(metric) => {
-                            batch[filled] = metric;
-                            filled += 1;
-                        }
+                let mut metrics = Metrics::new(records, header.count);
+                while let Some(read) = metrics.next_into(&mut batch[filled]) {
+                    match read {
+                        Ok(()) => filled += 1,
                         Err(error) => counters.unreadable.add(unreadable(error)),
                     }
                     if filled == RECORDS {

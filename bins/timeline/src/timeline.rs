@@ -409,8 +409,11 @@ impl Timeline {
 
     /// True for the keys of a series that another one could emit.
     fn is_lookalike(&self, class: Class, looked_up: &[u8], emitted: &[u8]) -> bool {
-        let may_be_emitted =
-            |key| std::str::from_utf8(key).is_ok_and(|key| self.rules.emitted.origin(key).is_some());
+        let emitted_names = &self.rules.emitted;
+        let may_be_emitted = |key| {
+            emitted_names.may_have_origin(key)
+                && std::str::from_utf8(key).is_ok_and(|key| emitted_names.origin(key).is_some())
+        };
         class == Class::Plain
             && (may_be_emitted(emitted) || looked_up != emitted && may_be_emitted(looked_up))
     }

@@ -113,35 +113,53 @@ records!(
     Words, Word, word
 );
 
+impl<'a> Metrics<'a> {
+    /// As `next`, into a place where the metric is to stand: one that is copied there waits for what was just written of
+    /// it. Where this is an error, the place is as before.
+    #[inline]
+    pub fn next_into(&mut self, place: &mut Metric<'a>) -> Option<Result<(), RecordError>> {
+        Some(self.0.next()?.and_then(|record| metric_into(record, place)))
+    }
+}
+
 #[inline]
 fn metric(record: &[u8]) -> Result<Metric<'_>, RecordError> {
+    let mut metric = Metric::new(&[], Time::from_ns(0), Kind::Gauge, Value::U64(0));
+    metric_into(record, &mut metric)?;
+    Ok(metric)
+}
+
+#[inline(always)]
+fn metric_into<'a>(record: &'a [u8], place: &mut Metric<'a>) -> Result<(), RecordError> {
     let (&tag, rest) = record.split_first().ok_or(RecordError::Length)?;
     let (time, rest) = time_and(rest)?;
     // A member may be shorter than a value.
-    let Some((value, key)) = rest.split_first_chunk() else { return rare(record) };
+    let Some((value, key)) = rest.split_first_chunk() else { return rare(record, place) };
     let bits = u64::from_le_bytes(*value);
     let value = match tag >> 4 {
         1 => Value::U64(bits),
         2 => Value::I64(bits as i64),
         3 => Value::F64(f64::from_bits(bits)),
-        _ => return rare(record),
+        _ => return rare(record, place),
     };
     match Kind::from_code(tag & 0xf) {
-        Some(kind) if kind != Kind::Member => Ok(Metric::new(key, time, kind, value)),
-        _ => Err(RecordError::Tag(tag)),
+        Some(kind) if kind != Kind::Member => *place = Metric::new(key, time, kind, value),
+        _ => return Err(RecordError::Tag(tag)),
     }
+    Ok(())
 }
 
 /// A record whose tag is not that of a number standing for one.
 #[inline(never)]
-fn rare(record: &[u8]) -> Result<Metric<'_>, RecordError> {
+fn rare<'a>(record: &'a [u8], place: &mut Metric<'a>) -> Result<(), RecordError> {
     let (&tag, rest) = record.split_first().ok_or(RecordError::Length)?;
     let (time, rest) = time_and(rest)?;
     if tag == Kind::Member as u8 | 4 << 4 {
         let (length, rest) = rest.split_first_chunk().ok_or(RecordError::Length)?;
         let (key, member) =
             rest.split_at_checked(usize::from(u16::from_le_bytes(*length))).ok_or(RecordError::Length)?;
-        return Ok(Metric::of_member(key, time, member));
+        *place = Metric::of_member(key, time, member);
+        return Ok(());
     }
     let (value, rest) = rest.split_first_chunk().ok_or(RecordError::Length)?;
     let bits = u64::from_le_bytes(*value);
@@ -155,7 +173,8 @@ fn rare(record: &[u8]) -> Result<Metric<'_>, RecordError> {
     let (weight, key) = rest.split_first_chunk().ok_or(RecordError::Length)?;
     // A weight that is none, or the one that does not travel.
     let weight = Weight::of_billionths(u64::from_le_bytes(*weight)).filter(|weight| *weight != Weight::ONE);
-    Ok(Metric::new(key, time, kind, value).weighted(weight.ok_or(RecordError::Weight)?))
+    *place = Metric::new(key, time, kind, value).weighted(weight.ok_or(RecordError::Weight)?);
+    Ok(())
 }
 
 #[inline]
