@@ -45,7 +45,7 @@ pub(crate) fn packed(scale: Scale) -> anyhow::Result<Vec<Figure>> {
 
 pub(crate) fn tagged(scale: Scale) -> anyhow::Result<Vec<Figure>> {
     let series = scale.pick(1_000_000, 1_000);
-    let found = rounds(&Lines::tagged(series), scale.pick(10, 2), 1)?;
+    let found = rounds(&Lines::tagged(series), scale.pick(10, 2), scale.pick(3, 1))?;
     let bytes = found.pss_mib.iter().sum::<f64>() * f64::from(1 << 20) / series as f64;
     let [statsd, timeline] = found.pss_mib;
     Ok(vec![
