@@ -35,7 +35,7 @@ const LOOK: Duration = Duration::from_millis(200);
 
 pub(crate) fn packed(scale: Scale) -> anyhow::Result<Vec<Figure>> {
     let lines = Lines::counts(scale.pick(10_000, 100));
-    let found = rounds(&lines, scale.pick(1_500, 2), scale.pick(3, 1))?;
+    let found = rounds(&vec![&lines; scale.pick(1_500, 2)], scale.pick(3, 1))?;
     let figure = Figure::new("statsd_packed", Unit::LinesPerCpuSecond, found.rate)
         .bounds(5e6, 8e6)
         .baseline("receiving the same datagrams, unread", raw(&lines, scale.pick(1_500, 2))?)
@@ -45,9 +45,12 @@ pub(crate) fn packed(scale: Scale) -> anyhow::Result<Vec<Figure>> {
 
 pub(crate) fn tagged(scale: Scale) -> anyhow::Result<Vec<Figure>> {
     let series = scale.pick(1_000_000, 1_000);
-    let found = rounds(&Lines::tagged(series), scale.pick(10, 2), scale.pick(3, 1))?;
+    let (lines, mixed) = (Lines::tagged(series), Lines::tagged_mixed(series));
+    let (passes, times) = (scale.pick(10, 2), scale.pick(3, 1));
+    let found = rounds(&vec![&lines; passes], times)?;
     let bytes = found.pss_mib.iter().sum::<f64>() * f64::from(1 << 20) / series as f64;
     let [statsd, timeline] = found.pss_mib;
+    let unlike = rounds(&[&[&lines][..], &vec![&mixed; passes - 1]].concat(), times)?;
     Ok(vec![
         Figure::new("statsd_tagged", Unit::LinesPerCpuSecond, found.rate)
             .bounds(2e6, 4e6)
@@ -56,12 +59,14 @@ pub(crate) fn tagged(scale: Scale) -> anyhow::Result<Vec<Figure>> {
             "of PSS at its highest, their rings of up to 64 MiB each with it: statsd {statsd:.0} MiB, timeline \
              {timeline:.0} MiB"
         )),
+        Figure::new("statsd_tagged, in another order", Unit::LinesPerCpuSecond, unlike.rate)
+            .note(format!("than that in which the series came first; {}", unlike.shares())),
     ])
 }
 
 pub(crate) fn timers(scale: Scale) -> anyhow::Result<Vec<Figure>> {
     let lines = Lines::timers(scale.pick(10_000, 100));
-    let found = rounds(&lines, scale.pick(1_000, 2), scale.pick(3, 1))?;
+    let found = rounds(&vec![&lines; scale.pick(1_000, 2)], scale.pick(3, 1))?;
     let figure = Figure::new("statsd_timers", Unit::LinesPerCpuSecond, found.rate)
         .bounds(3e6, 6e6)
         .note(found.shares());
@@ -85,11 +90,12 @@ impl Found {
     }
 }
 
-fn rounds(lines: &Lines, passes: usize, rounds: usize) -> anyhow::Result<Found> {
+/// Each round sends all of `passes`, one after the other.
+fn rounds(passes: &[&Lines], rounds: usize) -> anyhow::Result<Found> {
     build(&["leela-statsd", "leela-timeline"])?;
     let mut all = Vec::new();
     for _ in 0..rounds {
-        all.push(round(lines, passes)?);
+        all.push(round(passes)?);
     }
     let of = |what: &dyn Fn(&Found) -> f64| median(&all.iter().map(what).collect::<Vec<_>>());
     Ok(Found {
@@ -99,15 +105,16 @@ fn rounds(lines: &Lines, passes: usize, rounds: usize) -> anyhow::Result<Found> 
     })
 }
 
-fn round(lines: &Lines, passes: usize) -> anyhow::Result<Found> {
-    let core = Core::statsd(RECEIVE_BUFFER_MIB, &["--suffix", lines.suffix])?;
+fn round(passes: &[&Lines]) -> anyhow::Result<Found> {
+    let suffix = passes[0].suffix;
+    let core = Core::statsd(RECEIVE_BUFFER_MIB, &["--suffix", suffix])?;
     let is_over = AtomicBool::new(false);
     let before = core.cpu()?;
-    let sent = (passes * lines.count) as u64;
+    let sent = passes.iter().map(|lines| lines.count as u64).sum();
     let highest = std::thread::scope(|scope| {
         let watching = scope.spawn(|| highest(core.pids(), &is_over));
         let work = || -> anyhow::Result<()> {
-            let datagrams = send(&core, lines, passes)?;
+            let datagrams = send(&core, passes)?;
             core.wait_windows(datagrams, sent)
         };
         let worked = work();
@@ -117,24 +124,25 @@ fn round(lines: &Lines, passes: usize) -> anyhow::Result<Found> {
     })?;
     let Finished { cpu: after, report, kernel_drops } = core.finish(0)?;
     ensure!(kernel_drops == 0, "the kernel dropped {kernel_drops} datagrams");
-    let want = lines.sum * passes as u64;
+    let want = passes.iter().map(|lines| lines.sum).sum::<u64>();
     let came = report.sums.values;
-    ensure!(came == want, "the {} add up to {want} as sent, to {came} as they came", lines.suffix);
+    ensure!(came == want, "the {suffix} add up to {want} as sent, to {came} as they came");
     let ns: [f64; 3] =
         std::array::from_fn(|place| (after[place] - before[place]).as_nanos() as f64 / sent as f64);
     Ok(Found { rate: 1e9 / ns.iter().sum::<f64>(), ns, pss_mib: highest })
 }
 
-/// Sends all lines so many times, no faster than they are taken; gives the datagrams.
-fn send(core: &Core, lines: &Lines, passes: usize) -> anyhow::Result<u64> {
+/// Sends all lines, no faster than they are taken; gives the datagrams.
+fn send(core: &Core, passes: &[&Lines]) -> anyhow::Result<u64> {
     let (load, books) = (Load::to(core.address)?, core.books("statsd"));
-    let mut datagrams = 0;
-    for _ in 0..passes {
+    let (mut datagrams, mut lines_sent) = (0, 0);
+    for lines in passes {
         for burst in lines.bytes.chunks(BURST * lines.datagram_bytes) {
             load.send(burst, lines.datagram_bytes)?;
             datagrams += (burst.len() / lines.datagram_bytes) as u64;
+            lines_sent += (burst.len() / lines.datagram_bytes * lines.a_datagram) as u64;
             books.wait("datagrams", datagrams.saturating_sub(AHEAD_MAX))?;
-            core.keep_close(datagrams * lines.a_datagram as u64)?;
+            core.keep_close(lines_sent)?;
         }
     }
     Ok(datagrams)

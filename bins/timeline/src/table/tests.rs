@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::series::State;
 
-fn locate(table: &Table, keys: &[Vec<u8>]) -> Vec<u32> {
+fn locate(table: &mut Table, keys: &[Vec<u8>]) -> Vec<u32> {
     let mut found = Vec::new();
     for batch in keys.chunks(BATCH) {
         let records: Vec<Metric<'_>> = batch
@@ -53,7 +53,7 @@ proptest! {
             let mut keys: Vec<Vec<u8>> = model.keys().cloned().collect();
             keys.extend((0..100).map(|n| key(n, 3)));
             let mut not_located = 0;
-            for (key, id) in keys.iter().zip(locate(&table, &keys)) {
+            for (key, id) in keys.iter().zip(locate(&mut table, &keys)) {
                 let want = model.get(key).copied();
                 prop_assert_eq!(table.find(Class::Plain, key), want);
                 // Of two hashes that are alike in what the index keeps of them, one takes a search.
@@ -67,4 +67,49 @@ proptest! {
             prop_assert!(not_located <= 2, "{} are not located", not_located);
         }
     }
+}
+
+#[test]
+fn records_in_the_order_of_their_series_are_followed() {
+    let mut table = Table::new();
+    let key = |n: u32| format!("k{n:03}").into_bytes();
+    let enter = |table: &mut Table, key: &[u8], kind: Kind| {
+        table.insert(key, key, true, Series { state: State::new(kind), ..Series::default() })
+    };
+    let ids: Vec<u32> = (0..100).map(|n| enter(&mut table, &key(n), Kind::Gauge)).collect();
+    let all: Vec<Vec<u8>> = (0..100).map(key).collect();
+    let followed = |table: &Table, keys: &[Vec<u8>]| {
+        let gauge = |key| Metric::new(key, Time::from_secs(0), Kind::Gauge, Value::U64(0));
+        let records: Vec<Metric<'_>> = keys.iter().map(|key| gauge(key.as_slice())).collect();
+        table.follow(&records, &mut [NONE; BATCH])
+    };
+    // In one order, in another one, and one by one.
+    assert_eq!((locate(&mut table, &all), table.next, table.in_order), (ids.clone(), 100, true));
+    assert_eq!(locate(&mut table, &[&all[5..9], &all[3..4]].concat()), [&ids[5..9], &ids[3..4]].concat());
+    assert_eq!((table.next, table.in_order), (4, false));
+    assert_eq!((locate(&mut table, &all[4..5]), table.next, table.in_order), (ids[4..5].to_vec(), 5, true));
+    for (keys, want) in [
+        (&all[10..40], 30),
+        (&[&all[10..20], &all[21..30]].concat()[..], 10),
+        (&all[11..20], 0),
+        (&[b"k0100".to_vec()], 0),
+        // Nobody's key.
+        (&[Vec::new()], 0),
+    ] {
+        assert_eq!(locate(&mut table, &all[9..10]), [ids[9]]);
+        assert_eq!(followed(&table, keys), want, "{keys:?}");
+    }
+    // A place whose series went, and one that another class has now.
+    table.remove(ids[12]);
+    locate(&mut table, &all[8..10]);
+    assert_eq!(followed(&table, &all[10..20]), 2);
+    assert_eq!(followed(&table, &[all[10].clone(), all[11].clone(), Vec::new()]), 2);
+    assert_eq!(enter(&mut table, &all[12], Kind::Sample), ids[12]);
+    assert_eq!(followed(&table, &all[10..20]), 2);
+    let want: Vec<u32> = (10..20).map(|n| if n == 12 { NONE } else { ids[n] }).collect();
+    assert!(table.in_order);
+    assert_eq!(locate(&mut table, &all[10..20]), want);
+    // Behind the last one there is nothing.
+    locate(&mut table, &all[98..100]);
+    assert_eq!((table.in_order, followed(&table, &all[..BATCH])), (true, 0));
 }

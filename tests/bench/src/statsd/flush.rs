@@ -26,7 +26,7 @@ pub(crate) fn run(scale: Scale) -> anyhow::Result<Vec<Figure>> {
     let core = Core::statsd(RECEIVE_BUFFER_MIB, &["--suffix", lines.suffix, "--stream", ".nginx."])?;
     // All of them are of one window.
     std::thread::sleep(until_window());
-    let datagrams = send(&core, &lines, SAMPLES)?;
+    let datagrams = send(&core, &[&lines; SAMPLES])?;
     let left = until_window();
     std::thread::sleep(left.saturating_sub(Duration::from_secs(1)));
     let stream = gauges(core.address, STREAM_RATE, scale.pick(OVER, Duration::from_secs(2)).as_secs_f64())?;

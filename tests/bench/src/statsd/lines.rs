@@ -33,10 +33,13 @@ impl Lines {
 
     /// Counts of series whose keys, of 48 bytes, have three tags.
     pub(crate) fn tagged(series: usize) -> Lines {
-        Lines::of(series, 25, ".total", |number| {
-            let (dc, host) = (number % 10, number % 1000);
-            (format!("api.requests:1|c|#path:route{number:06},host:web{host:04},dc:d{dc}"), 1)
-        })
+        Lines::of(series, 25, ".total", |number| (tagged_line(number), 1))
+    }
+
+    /// The same lines in an order in which none is behind the one that was before it there.
+    pub(crate) fn tagged_mixed(series: usize) -> Lines {
+        // A prime that divides no number of series of ours: each comes once.
+        Lines::of(series, 25, ".total", |number| (tagged_line(number * 7_919 % series), 1))
     }
 
     fn of(
@@ -64,6 +67,11 @@ impl Lines {
     }
 }
 
+fn tagged_line(number: usize) -> String {
+    let (dc, host) = (number % 10, number % 1000);
+    format!("api.requests:1|c|#path:route{number:06},host:web{host:04},dc:d{dc}")
+}
+
 /// Three digits that look like none in particular.
 fn value(number: usize) -> u64 {
     100 + (number as u64).wrapping_mul(2_654_435_761) % 900
@@ -84,6 +92,14 @@ mod tests {
         assert_eq!((text(&timers).as_str(), text(&timers).len()), ("web00.durations.000000:100|ms", 29));
         assert_eq!(text(&tagged), "api.requests:1|c|#path:route000000,host:web0000,dc:d0");
         assert_eq!("api.requests;dc=d0;host=web0000;path=route000000".len(), 48);
+        let sorted = |lines: &Lines| {
+            let mut sorted: Vec<Vec<u8>> =
+                lines.bytes.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+            sorted.sort();
+            sorted
+        };
+        let mixed = Lines::tagged_mixed(100);
+        assert!(mixed.bytes != tagged.bytes && sorted(&mixed) == sorted(&tagged));
         assert!((counts.datagram_bytes, counts.bytes.len()) == (50 * 28, 100 * 28) && tagged.sum == 100);
     }
 }
