@@ -390,6 +390,18 @@ mod tests {
                 [Ok(gauge("a", Value::U64(1))), Err(error), Ok(gauge("a", Value::U64(1)))],
                 "{tag:#x}"
             );
+            // A place for metrics is filled or left alone.
+            let mut metrics = Metrics::new(&datagram[24..], 3);
+            let mut place = gauge("b", Value::U64(2));
+            let fills = [Ok("a"), Err(error), Ok("a")].map(|fill| match fill {
+                Ok(key) => (Some(Ok(())), gauge(key, Value::U64(1))),
+                Err(error) => (Some(Err(error)), gauge("b", Value::U64(2))),
+            });
+            for want in fills {
+                place = gauge("b", Value::U64(2));
+                assert_eq!((metrics.next_into(&mut place), place), want, "{tag:#x}");
+            }
+            assert_eq!((metrics.next_into(&mut place), place), (None, gauge("a", Value::U64(1))));
         }
     }
 

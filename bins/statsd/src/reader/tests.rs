@@ -499,6 +499,40 @@ fn nearly() -> impl Strategy<Value = String> {
     prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
 }
 
+#[test]
+fn what_is_plain_but_for_its_tags_goes_the_short_way() {
+    let (long, longer) = ("n".repeat(61), "n".repeat(200));
+    for (name, rest, want) in [
+        ("a", ":1|c|#b:c", true),
+        ("a", ":1.5|ms|#b:c,a:d", true),
+        ("a,b", ":1|h|#b", true),
+        // Marks of the front, of the tags and of both stand in another block than the first.
+        (&long, ":1|d|#b:c", true),
+        (&long, ":1|ms|#b:c", true),
+        (&longer, ":1|g|#b:c,a:d", true),
+        ("a", &format!(":1|c|#b:{longer},a:d"), true),
+        ("a=b", ":1|c|#b:c", false),
+        ("a;b", ":1|c|#b:c", false),
+        ("\u{f6}", ":1|c|#b:c", false),
+        ("a", ":1:2|c|#b:c", false),
+        ("a", ":-1|c|#b:c", false),
+        ("a", ":|c|#b:c", false),
+        ("a", ":1|s|#b:c", false),
+        ("a", ":1|m|#b:c", false),
+        ("a", ":1|c|@1|#b:c", false),
+        ("a", ":1|c|#b:c|@1", false),
+        ("a", ":1|c|#", false),
+        ("a", ":1|c|#b:c,b:d", false),
+        ("", ":1|c|#b:c", false),
+        ("_e{1,1}", ":1|c|#b:c", false),
+        ("a|b", ":1|c|#b:c", false),
+    ] {
+        let line = [name, rest].concat();
+        let is_short = Reader::default().plain_tagged(line.as_bytes(), NOW, &rules("")).is_some();
+        assert_eq!(is_short, want, "{line}");
+    }
+}
+
 proptest! {
     /// A rule that matches nothing keeps lines off the short way.
     #[test]
@@ -510,7 +544,8 @@ proptest! {
     /// So does the one that writes tags where they are to be.
     #[test]
     fn tags_are_written_as_the_long_way_has_them(
-        line in "[a-c.]{1,9}:[0-9]{1,3}\\|(c|g|ms)\\|#[ab]{1,2}(:[ab]{1,60})?(,[a-c]{1,10}(:[0-9:=;]{1,5})?){0,4}",
+        line in "[a-c.,=|]{1,3}[a-c.]{0,70}:[0-9.:+]{1,4}\\|(c|g|ms|m|h|d|s|x)\\|#[ab]{1,2}(:[ab]{1,60})?\
+                 (,[a-c]{1,10}(:[0-9:=;]{1,5})?){0,4}(\\|[@#T]1)?",
     ) {
         let (short, long) = (rules(""), rules("[[rules]]\nname = '$x'\ndrop = true"));
         let (mut reader, mut found) = (Reader::default(), Vec::new());
