@@ -135,9 +135,10 @@ impl Keys {
         block: Block<'a>,
         start: usize,
     ) -> Option<Tags<'a>> {
-        let is_plain = self.plain.read(block, start, is_scope);
-        let tags = Tags { line: block.line, start, plain: &self.plain };
-        (is_plain && name_bytes + tags.bytes() <= KEY_BYTES_MAX).then_some(tags)
+        // A `;` in front of the tags, and no byte more. What no key can hold is not read.
+        let key_bytes = name_bytes + 1 + block.line.len() - start;
+        let is_plain = key_bytes <= KEY_BYTES_MAX && self.plain.read(block, start, is_scope);
+        is_plain.then_some(Tags { line: block.line, start, plain: &self.plain })
     }
 
     fn write_plain(&mut self, name: &[u8], text: &[u8]) -> bool {

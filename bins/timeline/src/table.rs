@@ -30,8 +30,9 @@ pub(crate) struct Table {
     pub(crate) arena: Arena,
     /// Rises when a number is freed: what was looked up before may be another's.
     pub(crate) removals: u64,
-    /// The number behind that of the last series that was located, and whether that one was the one behind its own last.
+    /// The number behind that of the series that was located last.
     next: u32,
+    /// The last two that were located have numbers one behind the other.
     in_order: bool,
 }
 
