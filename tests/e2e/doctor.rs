@@ -10,6 +10,7 @@ use std::fs;
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::Path;
 
+use common::books::Snapshot;
 use serde_json::Value;
 use tests::{Sandbox, binary, wait_until};
 
@@ -208,10 +209,14 @@ fn versions_that_do_not_fit_are_found() {
     let _timeline = sandbox.start_timeline("");
     plant(&sandbox, "timeline", RELEASE, b"0.0.9\0\0\0");
     let copy = sandbox.path().join("leela-dmproc");
-    fs::copy(binary("leela-dmproc"), &copy).unwrap();
+    // By another process: a file that is open to write cannot be run, and what this one has open is open in whatever
+    // another test starts just then.
+    let copied = std::process::Command::new("cp").arg(binary("leela-dmproc")).arg(&copy).status();
+    assert!(copied.unwrap().success());
     let run = sandbox.run().path().to_str().unwrap().to_owned();
     let _dmproc = sandbox.begin("dmproc", &copy, &["--runtime-dir", &run]);
-    wait_until("dmproc has its books", || sandbox.run().books("dmproc").exists());
+    // The file is there before there is anything in it.
+    wait_until("dmproc has its books", || Snapshot::read(&sandbox.run().books("dmproc")).is_ok());
     fs::remove_file(&copy).unwrap();
     let examined = examine(&sandbox);
     examined.says("warning", "version", "timeline", "leela-timeline 0.0.9 runs beside leela ");

@@ -2,9 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -25,8 +24,14 @@ impl Sandbox {
         fs::hard_link(env!("CARGO_BIN_EXE_leela"), programs.path().join("leela")).unwrap();
         for (name, script) in scripts {
             let path = programs.path().join(format!("leela-{name}"));
-            fs::write(&path, format!("#!/bin/sh\n[ \"$1\" = --check ] && exit 0\n{script}\n")).unwrap();
-            fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+            // Written by another process: a file that is open to write cannot be run, and what this one has open is
+            // open in whatever another test starts just then.
+            let status = Command::new("sh")
+                .args(["-c", "printf '%s\\n' \"$1\" > \"$0\" && chmod +x \"$0\""])
+                .arg(&path)
+                .arg(format!("#!/bin/sh\n[ \"$1\" = --check ] && exit 0\n{script}"))
+                .status();
+            assert!(status.unwrap().success());
         }
         Sandbox { programs, work: TempDir::new().unwrap() }
     }

@@ -86,10 +86,17 @@ fn whatever_is_asked_costs_only_who_asks() {
             sandbox.books("dmproc").counter("procs_refused.timeout") == before + 150
         });
     });
-    let many: Vec<UnixStream> = (0..220).map(|_| UnixStream::connect(&path).unwrap()).collect();
-    wait_until("one more is turned away", || {
-        sandbox.books("dmproc").counter("procs_refused.connections") >= 20
-    });
-    drop(many);
+    // One more than there may be is told, and the others are served: who asked something stays.
+    let connections = |count: u64| sandbox.books("dmproc").counter("connections") == count;
+    wait_until("those before are gone", || connections(0));
+    let held: Vec<_> = (0..200).map(|_| sandbox.proc("proc match 1|a id;").expect("it is taken")).collect();
+    for _ in 0..20 {
+        let said = told(&path, &[]);
+        assert!(said.contains("status 1;"), "{said:?}");
+    }
+    wait_until("each is counted", || sandbox.books("dmproc").counter("procs_refused.connections") == 20);
+    assert!(connections(200), "{} are held", held.len());
+    drop(held);
+    wait_until("there is room again", || connections(0));
     honest();
 }
