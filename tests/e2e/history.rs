@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -44,9 +44,8 @@ impl History {
         let mut sandbox = Sandbox::new();
         let timeline = sandbox.start_held("timeline", timeline);
         let storage = sandbox.start("storage", storage);
-        // A port that was free a moment ago.
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let http = sandbox.start("http", &format!("listen = [\"{address}\"]"));
+        let http = sandbox.start_held("http", "");
+        let address = sandbox.listens("http")[0];
         sandbox.wait_peer(&sandbox.run().storage_databus());
         Some(History { curl, address, _processes: [timeline, storage, http], sandbox })
     }

@@ -3,10 +3,13 @@
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use sockets::peer::{PEERS_MAX, Standing};
 use sockets::registration::register;
 use sockets::ring::DURABLE_MAX;
+use sockets::sender::SILENCE_MAX;
 use tests::{Sandbox, wait_until};
 
 fn standing(sandbox: &Sandbox, name: &str) -> Option<Standing> {
@@ -114,13 +117,28 @@ fn places_are_limited() {
     wait_until("the durable ones are taken", || taken() == DURABLE_MAX as u64);
     sockets.push(join("durable-more", "durable"));
     wait_until("one more durable peer is refused", || full() == 1);
+    // They go on registering: one that was silent would make room.
     let places = PEERS_MAX - DURABLE_MAX;
-    for number in 0..places {
-        let name = format!("plain-{number}");
-        sockets.push(join(&name, ""));
-        wait_until("it is taken", || standing(&sandbox, &name) == Some(Standing::Active));
-    }
+    let _plain: Vec<_> = (0..places).map(|number| sandbox.recorder(&format!("plain-{number}"))).collect();
     sockets.push(join("plain-more", ""));
     wait_until("one more peer is refused", || full() == 2);
-    assert_eq!(sandbox.books("timeline").counter("registrations"), PEERS_MAX as u64);
+    let peers = sandbox.peers("timeline");
+    let active = peers.iter().filter(|(peer, _)| peer.standing == Standing::Active).count();
+    assert_eq!((active, standing(&sandbox, "plain-more")), (PEERS_MAX, None));
+}
+
+#[test]
+fn who_spoke_while_the_timeline_was_stopped_has_not_been_silent() {
+    let mut sandbox = Sandbox::new();
+    let timeline = sandbox.start_timeline("");
+    let (silent, _loud) = (sandbox.recorder("silent"), sandbox.recorder("loud"));
+    silent.pause();
+    timeline.stop();
+    // Longer than a peer may be silent, and its registrations wait meanwhile.
+    thread::sleep(SILENCE_MAX + Duration::from_secs(1));
+    timeline.cont();
+    wait_until("the silent peer has left", || standing(&sandbox, "silent") == Some(Standing::Left));
+    let log = timeline.log();
+    let left: Vec<&str> = log.lines().filter(|line| line.contains("a peer has left")).collect();
+    assert!(matches!(left[..], [one] if one.contains("silent")), "{left:?}");
 }

@@ -226,7 +226,8 @@ impl<N: Net, S: Bound> Service<N, S> {
             }
         }
         self.output.send(now);
-        if self.has_registrations {
+        // Nobody has been silent whose registrations were not read: a poll that a stop interrupted names nobody.
+        if self.has_registrations || tick {
             self.has_registrations = self.register(now)?;
         }
         let pause = self.drain(now, time)?;

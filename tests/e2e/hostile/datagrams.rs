@@ -166,8 +166,10 @@ fn leela_collectd_survives_any() {
         let number = sent.fetch_add(1, Relaxed) as f64 + 1.0;
         let now = common::time::Time::now().ns() / 1_000_000_000;
         let packet = [&front[..], &part(1, &now.to_be_bytes()), &value(number)].concat();
-        sandbox.client(at).send(&packet).unwrap();
+        let client = sandbox.client(at);
         wait_until("it comes out", || {
+            // A ring that others fill drops this one as well.
+            client.send(&packet).unwrap();
             recorder.look(|tally| tally.kept.iter().any(|kept| kept.value == number))
         });
     };

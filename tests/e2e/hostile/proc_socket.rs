@@ -78,10 +78,12 @@ fn whatever_is_asked_costs_only_who_asks() {
         }
         // Many that begin and say no more: they have their time, and one too many is told.
         let before = sandbox.books("dmproc").counter("procs_refused.timeout");
-        let mut silent: Vec<UnixStream> = (0..150).map(|_| UnixStream::connect(&path).unwrap()).collect();
-        for (place, stream) in silent.iter_mut().enumerate() {
+        let silent = (0..150).map(|place| {
+            let mut stream = UnixStream::connect(&path).unwrap();
             stream.write_all([&b""[..], b"\0", b"\xff\xff", b"\0\x12proc mat"][place % 4]).unwrap();
-        }
+            stream
+        });
+        let _silent: Vec<UnixStream> = silent.collect();
         wait_until("they have had their time", || {
             sandbox.books("dmproc").counter("procs_refused.timeout") == before + 150
         });

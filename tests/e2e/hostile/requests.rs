@@ -6,7 +6,7 @@ use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::sync::Mutex;
 
-use tests::{Sandbox, Web, wait_until};
+use tests::{Sandbox, Web, wait_for, wait_until};
 
 use super::{MIB, bounded, regexes};
 
@@ -266,19 +266,26 @@ fn clients_that_take_their_time_hold_nobody_up() {
                 web
             }));
         }
-        // A byte at a time is a request as well.
-        let mut web = Web::open(address);
-        for byte in b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" {
-            web.send(&[*byte]);
-        }
-        assert_eq!(web.reply("GET").status, 200);
-        // Each of the halves has its end.
-        for (place, web) in halves.iter_mut().enumerate().take(90) {
+        let end = |web: &Web| {
             let mut end = Vec::new();
             // A reset is an end, too.
             let _ = web.stream().read_to_end(&mut end);
-            let said = String::from_utf8_lossy(&end).into_owned();
-            assert!(said.is_empty() || said.starts_with("HTTP/1.1 408 "), "{place}: {said}");
+            String::from_utf8_lossy(&end).into_owned()
+        };
+        let is_late = |said: &str| said.is_empty() || said.starts_with("HTTP/1.1 408 ");
+        // A byte at a time is a request as well; one who takes too long, as on a busy machine, comes again.
+        let said = wait_for("a request of single bytes has its answer", || {
+            let mut web = Web::open(address);
+            for byte in b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n" {
+                web.send(&[*byte]);
+            }
+            Some(end(&web)).filter(|said| !is_late(said))
+        });
+        assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
+        // Each of the halves has its end.
+        for (place, web) in halves.iter().enumerate().take(90) {
+            let said = end(web);
+            assert!(is_late(&said), "{place}: {said}");
         }
         // Who asks and does not read, again and again.
         for _ in 0..30 {

@@ -132,6 +132,7 @@ fn there_are_so_many_connections_and_one_more_is_told() {
     }
     let refused = kept.sandbox.store().answer();
     assert!(refused.is_whole && refused.status.contains("connections_max"), "{refused:?}");
+    wait_until("both are booked", || kept.sandbox.books("storage").counter("connections") == 2);
     drop(one);
     wait_until("one has gone", || kept.sandbox.books("storage").counter("connections") == 1);
     assert!(kept.sandbox.ask("stats;").is_whole);
