@@ -295,9 +295,12 @@ fn its_notifications_are_notes() {
         assert_eq!(note, serde_json::json!({"severity": "warning", "message": message}));
         assert!((Time::now().since_ns(notes[0].time)).abs() < 60 * SECOND_NS, "{}", notes[0].time);
         assert!(recorder.look(|tally| tally.events) == 0, "only notes were wanted");
-        let Fed { collectd, sandbox, .. } = fed;
+        let Fed { collectd, sandbox, dir, .. } = fed;
         assert!(collectd.terminate().success());
-        assert_eq!(sandbox.books("collectd").counter("notes"), 1);
+        // On a busy machine it has more to warn of: values that it did not get in time.
+        let log = fs::read_to_string(dir.join("log")).unwrap();
+        let told = log.lines().filter(|line| line.contains("Notification: ")).count() as u64;
+        wait_until("each is a note", || sandbox.books("collectd").counter("notes") == told);
     }
 }
 

@@ -596,14 +596,18 @@ fn events_are_streamed_as_they_happen() {
     wait_until("a client that hangs up is gone", || api.sandbox.books("http").counter("streams") == 1);
     // dmproc goes away: it is said, and the stream ends.
     api.take("dmproc").kill9();
-    let last = String::from_utf8(web.chunk().unwrap()).unwrap();
+    // Where that takes long, it is said that nothing happened.
+    let mut last = ": ".to_owned();
+    while last.starts_with(": ") {
+        last = String::from_utf8(web.chunk().unwrap()).unwrap();
+    }
     assert!(last.starts_with("event: ended\ndata: {\"detail\":\"leela-dmproc"), "{last}");
     assert_eq!(web.chunk().unwrap(), b"");
 }
 
 #[test]
 fn a_stopping_server_ends_its_streams_and_finishes_its_requests() {
-    let mut api = Api::new("");
+    let mut api = Api::new("drain_timeout = \"30s\"");
     let mut live = Web::open(api.address);
     live.request("GET", "/v2/live?match=.", "", b"");
     assert_eq!((live.head().status, live.chunk().is_some()), (200, true));

@@ -285,7 +285,8 @@ fn what_is_away_is_said_where_it_is_missed() {
     stage.wait_link("live");
     stage.picture("storage_away");
     stage.start("storage");
-    stage.browser.value("document.querySelector('#troubles button').click()");
+    // It tries by itself as well, and may have had its answer.
+    stage.browser.value("document.querySelector('#troubles button')?.click()");
     stage.browser.wait("no trouble is left", "document.getElementById('troubles').innerText === ''");
 
     stage.kill("dmproc");

@@ -95,8 +95,11 @@ fn a_narrow_window_a_large_one_and_scrolling() {
     assert!(lines[2].contains("dropped/s"), "{lines:#?}");
     // By the name of the series, which stays.
     screen.keys("2\x1b[D");
+    // The rates of host's counters come with its second round, all at once: later no row is put before these.
     screen.wait("series came", |lines| {
-        lines[2].contains("series↓") && lines.iter().all(|line| !line.is_empty())
+        lines[2].contains("series↓")
+            && lines.iter().all(|line| !line.is_empty())
+            && names(lines).first() == Some(&"host.context_switches")
     });
     screen.resize(60, 8);
     let top = screen.wait("four rows are left", |lines| lines.len() == 8 && names(lines).len() == 4);
@@ -220,9 +223,11 @@ fn the_culprit_of_an_explosion_is_named() {
         .status();
     assert!(sent.unwrap().success());
     let lines = screen.wait("the culprit is named", |lines| {
-        lines[1].contains("% of shop.cart.items, by ") && lines[1].ends_with("values of tag session")
+        // Before the limit is reached it is named as well.
+        lines[1].contains("records of series over a limit")
+            && lines[1].contains("% of shop.cart.items, by ")
+            && lines[1].ends_with("values of tag session")
+            && lines.iter().any(|line| line.contains("name") && line.ends_with("disk.*"))
     });
     eprintln!("named {:.1} s after the first new series: {}", begun.elapsed().as_secs_f64(), lines[1]);
-    assert!(lines[1].contains("records of series over a limit"), "{lines:#?}");
-    assert!(lines.iter().any(|line| line.contains("name") && line.ends_with("disk.*")), "{lines:#?}");
 }

@@ -249,7 +249,7 @@ fn waiting(rate: u64) -> Running {
 /// Gauges as text, told to `leela send -`, which ends with the load.
 fn said(rate: u64) -> (Running, Sender) {
     let mut sender = Command::new("/usr/bin/leela");
-    sender.args(["--runtime-dir", "/run/leela", "send", "-"]).stdin(Stdio::piped());
+    sender.args(["--runtime-dir", "/run/leela", "send", "--timeout", "1h", "-"]).stdin(Stdio::piped());
     let mut sender = sender.spawn().expect("it is installed");
     let mut lines = sender.stdin.take().expect("it is piped");
     let mut text = Vec::new();

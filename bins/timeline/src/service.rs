@@ -226,8 +226,7 @@ impl<N: Net, S: Bound> Service<N, S> {
             }
         }
         self.output.send(now);
-        // Nobody has been silent whose registrations were not read: a poll that a stop interrupted names nobody.
-        if self.has_registrations || tick {
+        if self.has_registrations {
             self.has_registrations = self.register(now)?;
         }
         let pause = self.drain(now, time)?;

@@ -59,12 +59,15 @@ impl Turns {
 
     /// Waits until something is ready, but not past `until`, nor past the next tick.
     pub fn next_turn(&mut self, until: Option<Instant>) -> io::Result<Turn> {
-        let now = Instant::now();
         let until = until.map_or(self.tick_at, |until| until.min(self.tick_at));
         let until = self.watchdog.map_or(until, |_| until.min(self.alive_at));
-        match self.poll.poll(&mut self.events, Some(until.saturating_duration_since(now))) {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
-            _ => {}
+        // One that is interrupted, as by a stop, names nobody, whatever is ready: a tick would find those silent who spoke.
+        while let Err(error) =
+            self.poll.poll(&mut self.events, Some(until.saturating_duration_since(Instant::now())))
+        {
+            if error.kind() != io::ErrorKind::Interrupted {
+                return Err(error);
+            }
         }
         let (now, time) = (Instant::now(), Time::now());
         if let Some(every) = self.watchdog

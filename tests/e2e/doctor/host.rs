@@ -24,7 +24,10 @@ fn a_port_that_somebody_else_holds_is_found_with_its_holder() {
     fs::write(sandbox.path().join("etc/udp.toml"), config).unwrap();
     let examined = examine(&sandbox);
     let own = std::process::id();
-    examined.says("error", "port", "udp", &format!("(pid {own}), not by leela-udp, pid "));
+    // A process that another test is just starting holds what this one holds, and is told beside it.
+    examined.says("error", "port", "udp", &format!("{taken_at} (UDP) is held by "));
+    examined.says("error", "port", "udp", &format!("(pid {own})"));
+    examined.says("error", "port", "udp", ", not by leela-udp, pid ");
     examined.says("error", "port", "udp", &format!("nobody listens at {free_at} (UDP), though leela-udp"));
     examined.says("error", "port", "udp", &format!("it listens at {listened}"));
 }

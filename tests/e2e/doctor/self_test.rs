@@ -64,7 +64,7 @@ fn every_input_gets_its_metric_through() {
     let (status, _) = self_test(&sandbox, &["--timeout", "200ms"]);
     assert_eq!(status, Some(0), "a storage that is stopped does not run");
     storage.cont();
-    let text = sandbox.leela(&["doctor", "--self-test"]).stdout;
+    let text = sandbox.leela(&["doctor", "--self-test", "--timeout", "30s"]).stdout;
     let text = String::from_utf8(text).unwrap();
     assert!(text.lines().any(|line| line.starts_with("ok statsd_unix ")), "{text}");
 }
@@ -73,14 +73,14 @@ fn every_input_gets_its_metric_through() {
 fn an_input_that_keeps_its_metric_is_named() {
     let mut sandbox = Sandbox::new();
     let _processes = start(&mut sandbox, "[[rules]]\nname = '^leela\\.'\ndrop = true\n");
-    let (status, told) = self_test(&sandbox, &["--timeout", "2s"]);
+    let (status, told) = self_test(&sandbox, &["--timeout", "10s"]);
     assert_eq!(status, Some(1));
     for input in told["inputs"].as_array().unwrap() {
         let is_statsd = input["input"].as_str().unwrap().starts_with("statsd");
         assert_eq!(input["ok"], !is_statsd, "{input:#}");
         if is_statsd {
             let problem = input["problem"].as_str().unwrap();
-            assert!(problem.starts_with("neither live nor in the store within 2s; "), "{problem}");
+            assert!(problem.starts_with("neither live nor in the store within 10s; "), "{problem}");
         }
     }
 }

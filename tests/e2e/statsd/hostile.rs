@@ -150,7 +150,7 @@ fn a_thousand_connections_are_served_and_one_more_is_closed() {
 
 #[test]
 fn who_is_silent_for_too_long_is_closed() {
-    let streams = Streams::new("idle_timeout = \"1s\"");
+    let streams = Streams::new("idle_timeout = \"5s\"");
     let mut client = streams.client();
     client.write_all(b"a:1|c\nbegun").unwrap();
     assert_eq!(taken(&streams.timeline, 1), ["count a 1"]);
@@ -188,7 +188,7 @@ fn only_who_shows_a_certificate_is_taken_and_strangers_hold_nobody_up() {
     let at = sandbox.path().display();
     let config = format!(
         "tls_certificate = \"{at}/server.pem\"\ntls_key = \"{at}/server.key\"\ntls_client_ca = \"{at}/ca.pem\"\n\
-         handshake_timeout = \"1s\""
+         handshake_timeout = \"5s\""
     );
     let streams = Streams::by("tls", sandbox, &config);
     let serves = || {

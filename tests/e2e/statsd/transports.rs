@@ -151,7 +151,7 @@ fn a_stream_is_read_no_faster_than_the_ring_takes_it() {
 
 #[test]
 fn what_a_client_has_sent_before_a_stop_is_taken() {
-    let all = Everywhere::new("");
+    let all = Everywhere::new("drain_timeout = \"30s\"");
     let timeline = all.sandbox.reader("timeline.databus");
     let mut tcp = TcpStream::connect(all.listens("tcp://")[0]).unwrap();
     let mut unix = UnixStream::connect(all.sandbox.path().join("stream")).unwrap();

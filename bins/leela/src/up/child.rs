@@ -25,7 +25,7 @@ use super::handover::Handover;
 use super::place::Place;
 use super::say::Say;
 use super::services::Service;
-use super::settings::{Checked, Configs};
+use super::settings::{Checked, Configs, DRAIN_TIMEOUT};
 
 /// The first descriptor that is handed over. Source: sd_listen_fds(3).
 const FIRST_DESCRIPTOR: i32 = 3;
@@ -78,6 +78,8 @@ pub(super) struct Child {
     away_since: Option<Instant>,
     /// The reason why it does not run that was said last, so that it is not said again.
     said: Option<String>,
+    /// As it was configured when it was started last.
+    pub(super) drain_timeout: Duration,
 }
 
 impl Child {
@@ -105,6 +107,7 @@ impl Child {
             backoff: Backoff::new(),
             away_since: None,
             said: None,
+            drain_timeout: DRAIN_TIMEOUT.duration(),
         })
     }
 
@@ -282,6 +285,7 @@ impl Child {
                 anyhow::bail!("{}", said.trim_start_matches(&format!("error {}: ", self.service.program())))
             }
         };
+        self.drain_timeout = settings.drain_timeout.duration();
         let run = &common.place.run;
         for taken in self.handover.bind(self.service.wanted, &settings, run)? {
             common.say.warn(&format!(

@@ -7,16 +7,17 @@ use nix::sys::signal::Signal;
 
 use super::child::{Child, seconds};
 use super::services::Role;
+use super::settings::DRAIN_TIMEOUT;
 use super::summary::{self, Ledger};
 use super::supervisor::Supervisor;
 
-/// When the processes of each role have to be gone: their own `drain_timeout` is 0.5 s by default.
+/// When the processes of each role have to be gone, where none has a `drain_timeout` longer than the default.
 const GONE_BY: [(Role, Duration); 3] = [
     (Role::Input, Duration::from_millis(700)),
     (Role::Timeline, Duration::from_millis(1300)),
     (Role::Consumer, Duration::from_millis(1880)),
 ];
-/// What a process gets of that for its own draining, at least.
+/// What a process gets of that for its own draining, at least: its `drain_timeout`, and some to be gone.
 const DRAINS_FOR: Duration = Duration::from_millis(580);
 /// How long a process that was killed may take to be gone.
 const KILLED_WITHIN: Duration = Duration::from_millis(100);
@@ -25,6 +26,10 @@ const KILLED_WITHIN: Duration = Duration::from_millis(100);
 const AGAIN_AFTER: Duration = Duration::from_millis(200);
 /// How often to look whether a queue is empty: nothing wakes us for that.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
+
+// What `leela up --help` promises.
+const _: () = assert!(GONE_BY[2].1.as_millis() + KILLED_WITHIN.as_millis() < 2000);
+const _: () = assert!(DRAINS_FOR.as_millis() > DRAIN_TIMEOUT.duration().as_millis());
 
 impl Supervisor {
     /// Ends all processes in order and says what came in and where it went. Exits 75 when any had to be killed.
@@ -37,11 +42,15 @@ impl Supervisor {
         let mut killed = Vec::new();
         // A stopped process cannot drain.
         self.each(|_| true, Signal::SIGCONT)?;
+        let mut longer = Duration::ZERO;
         for (role, by) in GONE_BY {
             let of_role = |child: &Child| child.service.role == role;
-            let deadline = start + by;
+            // Who may drain for longer may also read what was sent to it for so much longer.
+            let more = self.drains_longer(role);
+            longer += 2 * more;
+            let deadline = start + by + longer;
             if !at_once {
-                at_once = self.wait_for_queue(role, start, deadline)?;
+                at_once = self.wait_for_queue(role, start, deadline - DRAINS_FOR - more)?;
             }
             if !at_once {
                 self.each(of_role, Signal::SIGTERM)?;
@@ -78,6 +87,13 @@ impl Supervisor {
         Err(Exit::TempFail.error(format_args!("{why}: killed {}", killed.join(", "))))
     }
 
+    /// How much longer than by default the processes of this role may drain.
+    fn drains_longer(&self, role: Role) -> Duration {
+        let of_role = self.children.iter().filter(|child| child.service.role == role);
+        let longest = of_role.map(|child| child.drain_timeout).max().unwrap_or_default();
+        longest.saturating_sub(DRAIN_TIMEOUT.duration())
+    }
+
     /// Waits until what was sent to the processes of this role is read; not for one that does not read.
     fn wait_for_queue(&mut self, role: Role, start: Instant, deadline: Instant) -> anyhow::Result<bool> {
         loop {
@@ -87,7 +103,7 @@ impl Supervisor {
                 .any(|child| child.service.role == role && child.is_ready() && child.handover.queued());
             let now = Instant::now();
             // For one that is flooded too: most of its time is for its own draining.
-            if !queued || now + DRAINS_FOR >= deadline {
+            if !queued || now >= deadline {
                 return Ok(false);
             }
             if self.turn(Some(now + LOOK_EVERY), true)?.is_some() && start.elapsed() >= AGAIN_AFTER {

@@ -27,7 +27,8 @@ use crate::instance::Instance;
 /// Run all processes here, in the foreground
 ///
 /// Data is kept in ./.leela. A port that is taken is replaced by a free one; a process that dies is started
-/// again. Ctrl-C ends it within 2 s, and a second Ctrl-C at once.
+/// again. Ctrl-C ends it within 2 s, or later where a process has a longer drain_timeout; a second Ctrl-C ends it at
+/// once.
 #[derive(Args, Debug)]
 pub struct Up {
     /// Read <process>.toml and <process>.d/*.toml of this directory [default: ./.leela/etc if there, else defaults]

@@ -11,12 +11,16 @@ use std::process::{Command, ExitStatus, Stdio};
 use anyhow::Context;
 use common::exit::{Exit, OrExit};
 use common::size::Size;
+use common::span::Span;
 use serde::Deserialize;
 
 /// The drop-in with the ports that were free; it sorts behind all others.
 const DROP_IN: &str = "~free-ports.toml";
+/// The `drain_timeout` of a process that is not told another.
+pub(super) const DRAIN_TIMEOUT: Span = Span::from_millis(500);
 
-/// The keys that decide about sockets of the network. A process that has none of them gets none.
+/// The keys that decide about sockets of the network, and about the end. A process that has none of the former gets no
+/// socket.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 #[serde(default)]
 pub(super) struct Settings {
@@ -33,6 +37,8 @@ pub(super) struct Settings {
     pub(super) tls_certificate: PathBuf,
     /// The account of a process that needs one.
     pub(super) jid: String,
+    /// How long it hands on what it has when it is told to stop.
+    pub(super) drain_timeout: Span,
 }
 
 impl Default for Settings {
@@ -49,6 +55,7 @@ impl Default for Settings {
             unix_mode: "0666".to_owned(),
             tls_certificate: PathBuf::new(),
             jid: String::new(),
+            drain_timeout: DRAIN_TIMEOUT,
         }
     }
 }
@@ -198,6 +205,10 @@ mod tests {
         for (text, want) in [
             ("", Settings::default()),
             ("drain_timeout = \"500ms\"  # default\ntags.host = \"a\"  # /x:1\n", Settings::default()),
+            (
+                "drain_timeout = \"20s\"  # /x:1\n",
+                Settings { drain_timeout: Span::from_millis(20_000), ..Settings::default() },
+            ),
             (
                 "listen = [\"127.0.0.1:6968\", \"[::1]:6968\"]  # default\nreaders = 2  # /etc/leela/udp.toml:3\n\
                  receive_buffer = \"8MiB\"  # default\n",
