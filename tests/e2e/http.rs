@@ -457,7 +457,7 @@ fn every_route_of_ours_answers_as_described() {
         [("storage", "/v2/range?key=a", "reads"), ("dmproc", "/v2/live?match=a", "live")]
     {
         api.take(process).kill9();
-        api.sandbox.release(process);
+        api.sandbox.close(process);
         // The sandbox held the sockets: with it they go.
         let reply = api.get(target);
         assert_eq!(reply.status, 503, "{target}: {}", reply.text());

@@ -137,7 +137,7 @@ fn a_query_goes_on_when_dmproc_comes_back() {
         if !held {
             // It binds its own, and those go with it.
             drop(asked.dmproc.take());
-            asked.sandbox.release("dmproc");
+            asked.sandbox.close("dmproc");
             asked.dmproc = Some(asked.sandbox.start("dmproc", ""));
         }
         let mut query =

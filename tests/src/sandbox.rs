@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -149,6 +149,25 @@ impl Sandbox {
     /// Hands nothing over any more to instances of `process` that are started from now on.
     pub fn release(&mut self, process: &str) {
         self.held.remove(process);
+    }
+
+    /// As [`Sandbox::release`], where `process` has ended; returns when nobody has its sockets. What another test is just
+    /// starting has all that this program has, until it is a program of its own.
+    pub fn close(&mut self, process: &str) {
+        let held = self.held.remove(process).unwrap_or_default();
+        let sockets: Vec<PathBuf> = held
+            .iter()
+            .map(|socket| fs::read_link(format!("/proc/self/fd/{}", socket.as_raw_fd())).expect("it is open"))
+            .collect();
+        drop(held);
+        wait_until(&format!("nobody has the sockets of {process}"), || {
+            let processes = fs::read_dir("/proc").expect("Linux has it").flatten();
+            let mut open = processes
+                .filter_map(|process| fs::read_dir(process.path().join("fd")).ok())
+                .flat_map(|descriptors| descriptors.flatten())
+                .filter_map(|descriptor| fs::read_link(descriptor.path()).ok());
+            !open.any(|target| sockets.contains(&target))
+        });
     }
 
     /// Processes that are started from now on have this in their environment.

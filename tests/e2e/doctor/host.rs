@@ -45,7 +45,7 @@ fn a_port_without_its_process_is_found() {
     // The sandbox still holds it.
     let want = format!("error port udp {listened} (UDP) is held by ");
     assert!(text.contains(&want) && text.contains("leela-udp cannot start there"), "{text}");
-    sandbox.release("udp");
+    sandbox.close("udp");
     let output = sandbox.leela(&["doctor", "--config-dir", etc.to_str().unwrap()]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains(&format!("warning port udp nobody listens at {listened} (UDP)")), "{text}");
