@@ -2,17 +2,24 @@
 
 use std::fs;
 use std::net::UdpSocket;
+use std::time::Duration;
 
+use nix::time::clock_getcpuclockid;
+use nix::unistd::Pid;
 use xmpp_parsers::presence::{Presence, Type};
 
 use crate::chat_server::{Brand, ChatServer, PASSWORD};
 use crate::process::Process;
 use crate::redis::Redis;
 use crate::sandbox::Sandbox;
-use crate::wait::wait_until;
+use crate::wait::{wait_for, wait_until};
 
 /// The bot's bare JID.
 pub const BOT: &str = "leela@localhost";
+
+/// Attempts to log in that may be in vain once a server is ready: one was under way, and one takes up a session that the
+/// server does not know any more. One more, for a login that a slow machine does not get done in its 10 s.
+const VAIN: u64 = 3;
 
 /// The whole chain: leela-udp, leela-timeline, leela-dmproc, the bridge, the server.
 #[derive(Debug)]
@@ -100,6 +107,48 @@ impl Bridge {
         wait_until("the bridge is present", || {
             watch.presences().iter().any(|(from, kind)| *kind == Type::None && from != watch.jid())
         });
+        // Nobody who looks for the bridge finds this one.
+        watch.logout();
+    }
+
+    /// Waits until it is online again at a server that has just become ready, and asserts that it took it few attempts:
+    /// how long that is the machine has a say in.
+    #[track_caller]
+    pub fn wait_online_again(&self) {
+        let before = self.counter("unreachable");
+        let after = wait_for("the bridge is online again", || {
+            let books = self.sandbox.books("xmpp");
+            (books.counter("online") == 1).then(|| books.counter("unreachable"))
+        });
+        assert!(after - before <= VAIN, "{} attempts were in vain", after - before);
+    }
+
+    /// Waits until it knows that its Redis is away, which it may have been for a while before too: who counts how often
+    /// cannot tell one from the other.
+    #[track_caller]
+    pub fn wait_directory_lost(&self) {
+        wait_until("the bridge knows that Redis is away", || self.is_directory_away());
+        wait_until("it has counted that", || self.counter("directory_lost") > 0);
+    }
+
+    /// Waits until its Redis is there, as far as it knows.
+    #[track_caller]
+    pub fn wait_directory(&self) {
+        wait_until("the bridge has its Redis again", || !self.is_directory_away());
+    }
+
+    fn is_directory_away(&self) -> bool {
+        let log = self.process.as_ref().map(Process::log).unwrap_or_default();
+        log.rfind("subscriptions cannot be changed now") > log.rfind("the directory is there again")
+    }
+
+    /// Processor time that the bridge has spent. It does one thing after the other, so others wait for as long; what a
+    /// busy machine makes them wait is no part of it.
+    pub fn spent(&self) -> Duration {
+        let pid = self.process.as_ref().expect("it runs").pid();
+        let pid = Pid::from_raw(i32::try_from(pid).expect("process ids fit an i32"));
+        let clock = clock_getcpuclockid(pid).expect("it is not waited for yet");
+        clock.now().expect("it is a clock").into()
     }
 
     /// Kills the bridge.

@@ -22,7 +22,7 @@ use xmpp_parsers::presence::{Presence, Type};
 
 use crate::chat_server::{ChatServer, DOMAIN, PASSWORD, STRANGE};
 use crate::chat_stream::Reach;
-use crate::wait::wait_for;
+use crate::wait::{DEADLINE, wait_for};
 
 /// The namespace of a JSON container.
 ///
@@ -30,6 +30,8 @@ use crate::wait::wait_for;
 const JSON: &str = "urn:xmpp:json:0";
 /// Stanzas that may wait, each way.
 const QUEUE: usize = 4096;
+/// How long the server is waited for by a client that is dropped: it may be gone, and then it does not answer.
+const PARTING: Duration = Duration::from_secs(2);
 
 /// A message that came.
 #[derive(Clone, Debug)]
@@ -65,8 +67,9 @@ struct Come {
 pub struct ChatClient {
     jid: String,
     come: Arc<Mutex<Come>>,
-    to: Option<UnboundedSender<Stanza>>,
-    thread: Option<JoinHandle<()>>,
+    /// What it is to send; none logs it out.
+    to: Option<UnboundedSender<Option<Stanza>>>,
+    thread: Option<JoinHandle<bool>>,
     asked: AtomicU64,
 }
 
@@ -102,7 +105,7 @@ impl ChatClient {
         let into = come.clone();
         let thread = thread::spawn(move || {
             let runtime = runtime::Builder::new_current_thread().enable_all().build();
-            runtime.expect("threads are left").block_on(serve(full, reach, from, &into));
+            runtime.expect("threads are left").block_on(serve(full, reach, from, &into))
         });
         let client = ChatClient {
             jid: jid.to_owned(),
@@ -127,7 +130,11 @@ impl ChatClient {
 
     /// Sends a stanza.
     pub fn send(&self, stanza: impl Into<Stanza>) {
-        self.to.as_ref().expect("it is open").send(stanza.into()).expect("its thread runs");
+        self.wish(Some(stanza.into()));
+    }
+
+    fn wish(&self, wish: Option<Stanza>) {
+        self.to.as_ref().expect("it is open").send(wish).expect("its thread runs");
     }
 
     /// Says something to somebody.
@@ -203,16 +210,22 @@ impl ChatClient {
         }
     }
 
-    /// Logs out, and waits until the server knows.
+    /// Logs out, and waits until the server knows, which has to be there.
+    #[track_caller]
     pub fn logout(mut self) {
-        self.end();
+        // A server that is slow to close the stream is cut off by tokio-xmpp, and keeps the session for a while: by then
+        // it knows that nobody is present there.
+        self.send(Presence::unavailable());
+        let (_, domain) = self.bare().split_once('@').expect("it is an account");
+        self.request(domain, false, "<ping xmlns='urn:xmpp:ping'/>");
+        self.wish(None);
+        assert!(self.end(), "{} does not log out", self.jid);
     }
 
-    fn end(&mut self) {
+    /// Waits for its thread; whether the stream was closed in time.
+    fn end(&mut self) -> bool {
         self.to = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        self.thread.take().is_some_and(|thread| thread.join().unwrap_or(false))
     }
 }
 
@@ -234,14 +247,20 @@ fn is_of(full: &str, whom: &str) -> bool {
     full == whom || full.strip_prefix(whom).is_some_and(|rest| rest.starts_with('/'))
 }
 
-/// One stream, until nobody wants it any more.
-async fn serve(jid: Jid, reach: Reach, mut from: UnboundedReceiver<Stanza>, come: &Mutex<Come>) {
+/// One stream, until nobody wants it any more; whether it was closed in time.
+async fn serve(
+    jid: Jid,
+    reach: Reach,
+    mut from: UnboundedReceiver<Option<Stanza>>,
+    come: &Mutex<Come>,
+) -> bool {
     let mut stream = StanzaStream::new_c2s(reach, jid, PASSWORD.to_owned(), Timeouts::default(), QUEUE);
-    loop {
+    let patience = loop {
         tokio::select! {
-            stanza = from.recv() => match stanza {
-                Some(stanza) => drop(stream.send(Box::new(stanza)).await),
-                None => break,
+            wish = from.recv() => match wish {
+                Some(Some(stanza)) => drop(stream.send(Box::new(stanza)).await),
+                Some(None) => break DEADLINE,
+                None => break PARTING,
             },
             event = stream.next() => match event {
                 Some(Event::Stream(StreamEvent::Reset { bound_jid, .. })) => {
@@ -253,12 +272,11 @@ async fn serve(jid: Jid, reach: Reach, mut from: UnboundedReceiver<Stanza>, come
                         stream.send(Box::new(answer)).await;
                     }
                 }
-                None => return,
+                None => return false,
             },
         }
-    }
-    // A server that is gone does not answer.
-    let _ = timeout(Duration::from_secs(2), stream.close()).await;
+    };
+    timeout(patience, stream.close()).await.is_ok()
 }
 
 /// Keeps what came; gives what a client answers by itself.

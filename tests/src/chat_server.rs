@@ -1,8 +1,10 @@
-//! A real XMPP server of one test: Prosody or ejabberd, with accounts, on a free port of the loopback.
+//! A real XMPP server of one test: Prosody or ejabberd, with accounts, at an address of its own on the loopback.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use crate::process::Process;
 use crate::sandbox::Sandbox;
@@ -29,6 +31,11 @@ pub(crate) const ACCOUNTS: [(&str, &str); 6] = [
 pub const PASSWORD: &str = "correct horse";
 /// What both servers take as one stanza by default.
 pub const STANZA_BYTES: usize = 256 << 10;
+
+/// The first port that is tried for a server.
+const PORT: u16 = 15_222;
+/// The first of the ports that the kernel picks where it is not told others.
+const PORTS_PICKED: u16 = 32_768;
 
 /// Whose program a server is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -71,7 +78,7 @@ impl Sandbox {
         let dir = self.path().join(brand.name());
         fs::create_dir(&dir).expect("a sandbox has one server of a brand");
         certificates(self, &dir);
-        let mut server = ChatServer { brand, address: free_address(), dir, program, process: None };
+        let mut server = ChatServer { brand, address: own_address(), dir, program, process: None };
         match brand {
             Brand::Prosody => prosody::prepare(&server, stanza_bytes),
             Brand::Ejabberd => ejabberd::prepare(&server, stanza_bytes),
@@ -136,15 +143,23 @@ impl ChatServer {
     pub(crate) fn filled_in(&self, template: &str, stanza_bytes: usize) -> String {
         template
             .replace("@dir@", self.dir.to_str().expect("temporary paths are text"))
+            .replace("127.0.0.1", &self.address.ip().to_string())
             .replace("@port@", &self.address.port().to_string())
             .replace("@stanza_bytes@", &stanza_bytes.to_string())
     }
 }
 
-/// An address of the loopback where nothing listens. Whoever binds it next has it: the kernel gives ports out in turn.
-pub(crate) fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
-    listener.local_addr().expect("it is bound")
+/// An address that a server has for itself as long as the test runs, also while it is down. All of 127.0.0.0/8 is the
+/// loopback: none of its addresses is given out twice here, and other processes have theirs by their own ids. The port is
+/// none that the kernel picks for who binds port 0, at all addresses too, nor one where the machine has a service.
+pub(crate) fn own_address() -> SocketAddr {
+    static LAST: AtomicU32 = AtomicU32::new(0);
+    let number = (process::id() << 8).wrapping_add(LAST.fetch_add(1, Relaxed));
+    // 127.128.0.0 to 127.255.255.254.
+    let ip = Ipv4Addr::from_bits(0x7f80_0000 + number % 0x7f_ffff);
+    let free = |port: &u16| TcpListener::bind((ip, *port)).is_ok();
+    let port = (PORT..PORTS_PICKED).find(free).expect("a port is free");
+    (ip, port).into()
 }
 
 /// An authority (ca.crt), and what it signed: server.crt, server.key and both in server.pem.

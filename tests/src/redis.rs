@@ -5,7 +5,7 @@ use std::fs;
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 
-use crate::chat_server::free_address;
+use crate::chat_server::own_address;
 use crate::process::Process;
 use crate::sandbox::Sandbox;
 use crate::service::service;
@@ -29,7 +29,7 @@ impl Sandbox {
         let program = service("redis")?;
         let dir = self.path().join("redis");
         fs::create_dir(&dir).expect("a sandbox has one Redis");
-        let mut redis = Redis { address: free_address(), dir, program, process: None };
+        let mut redis = Redis { address: own_address(), dir, program, process: None };
         redis.start(self);
         Some(redis)
     }
@@ -58,9 +58,9 @@ impl Redis {
 
     /// As [`Redis::start`], with further arguments.
     pub fn start_that(&mut self, sandbox: &Sandbox, more: &[&str]) {
-        let port = self.address.port().to_string();
+        let (ip, port) = (self.address.ip().to_string(), self.address.port().to_string());
         let dir = self.dir.to_str().expect("temporary paths are text");
-        let mut arguments = vec!["--port", &port, "--bind", "127.0.0.1", "--dir", dir];
+        let mut arguments = vec!["--port", &port, "--bind", &ip, "--dir", dir];
         arguments.extend(["--save", "", "--appendonly", "no"]);
         arguments.extend(more);
         let mut process = sandbox.begin("redis", &self.program, &arguments);

@@ -151,6 +151,20 @@ fn take(payload: &[u8], told: &mut Vec<Told>) -> bool {
 mod tests {
     use super::*;
 
+    #[tokio::test(start_paused = true)]
+    async fn a_dmproc_that_is_away_is_tried_at_least_every_2_s() {
+        let (to, mut told) = mpsc::channel(1);
+        let begun = tokio::time::Instant::now();
+        let nowhere = tokio::spawn(async move { follow(Path::new("/nowhere/proc"), b"", 7, to).await });
+        for want in [0, 100, 300, 700, 1_500, 3_100, 5_100, 7_100] {
+            assert_eq!(told.recv().await, Some((7, Told::Away(Away::Absent))));
+            let late = begun.elapsed().saturating_sub(Duration::from_millis(want));
+            assert!(begun.elapsed() >= Duration::from_millis(want) && late < AGAIN / 2, "{want}: {late:?}");
+        }
+        drop(told);
+        nowhere.await.unwrap();
+    }
+
     #[test]
     fn what_dmproc_says_is_understood() {
         let mut told = Vec::new();

@@ -2,22 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use tests::{BOT, Brand, Bridge, ChatClient, DIRECTORY, Redis, wait_until};
+use tests::{BOT, Brand, Bridge, ChatClient, DIRECTORY, Redis, Said, wait_for, wait_until};
 
 use super::PLENTY;
 
-/// From the moment that a server is ready to the moment that all is as before.
-const BACK: Duration = Duration::from_secs(15);
 /// Subscriptions of the bridge that is killed.
 const MANY: usize = 100;
-
-/// Waits until something is so again, and asserts that it took no longer than [`BACK`].
-#[track_caller]
-pub(super) fn is_back(what: &str, condition: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    wait_until(what, condition);
-    assert!(begun.elapsed() < BACK, "{what}: {:?}", begun.elapsed());
-}
 
 /// Sends a value until it arrives, for nobody knows when the way is free again; then one more, which arrives once.
 #[track_caller]
@@ -27,7 +17,6 @@ pub(super) fn values_come(bridge: &Bridge, client: &ChatClient, key: &str, value
         client.look(|said| said.iter().filter(|said| said.body.contains(&told)).count())
     };
     let mut time = 0;
-    let begun = Instant::now();
     let mut sent = Instant::now() - Duration::from_secs(1);
     wait_until("values come", || {
         if sent.elapsed() > Duration::from_millis(100) {
@@ -37,23 +26,39 @@ pub(super) fn values_come(bridge: &Bridge, client: &ChatClient, key: &str, value
         }
         came(value) > 0
     });
-    assert!(begun.elapsed() < BACK, "values of {key} after {:?}", begun.elapsed());
     let next = value + 1;
     bridge.send(&format!("gauge {}|{key} {next} {}.0;", key.len(), time + 1));
     wait_until("the next value comes", || came(next) > 0);
     assert_eq!(came(next), 1, "a value comes once");
 }
 
+/// What an answer begins with where Redis did not take a change.
+pub(super) const LATER: &str = "Nothing is changed, try again later: ";
+
+/// Asks for a change, and again where Redis was late, as on a busy machine.
 #[track_caller]
-pub(super) fn select(client: &ChatClient, regex: &str) {
-    let said = client.ask(BOT, &format!("SELECT id FROM {regex};"));
-    assert_eq!(said.json.unwrap()["status"], 200, "{}", said.body);
+pub(super) fn change(bridge: &Bridge, client: &ChatClient, text: &str) -> Said {
+    wait_for(&format!("{text:?} is kept"), || {
+        let said = client.ask(BOT, text);
+        if said.body.starts_with(LATER) {
+            // Who asks all the time asks too much.
+            bridge.wait_directory();
+            return None;
+        }
+        assert_eq!(said.json.as_ref().unwrap()["status"], 200, "{}", said.body);
+        Some(said)
+    })
+}
+
+#[track_caller]
+pub(super) fn select(bridge: &Bridge, client: &ChatClient, regex: &str) {
+    change(bridge, client, &format!("SELECT id FROM {regex};"));
 }
 
 fn faults(brand: Brand) {
     let Some((mut bridge, mut redis)) = Bridge::start_on_redis(brand, PLENTY) else { return };
     let alice = bridge.server.login("alice");
-    select(&alice, "^a$");
+    select(&bridge, &alice, "^a$");
     values_come(&bridge, &alice, "a", 10);
 
     // The server is killed: the bridge goes on, and logs in again when it is back.
@@ -63,7 +68,7 @@ fn faults(brand: Brand) {
     bridge.send("gauge 1|a 19 1.0;");
     wait_until("it takes values meanwhile", || bridge.counter("values.received") >= 3);
     bridge.server.start(&bridge.sandbox);
-    is_back("it is online again", || bridge.counter("online") == 1);
+    bridge.wait_online_again();
     let alice = bridge.server.login("alice");
     values_come(&bridge, &alice, "a", 20);
     bridge.wait_procs(1);
@@ -72,7 +77,7 @@ fn faults(brand: Brand) {
     bridge.server.process().stop();
     wait_until("the bridge knows", || bridge.counter("online") == 0);
     bridge.server.process().cont();
-    is_back("it is online again", || bridge.counter("online") == 1);
+    bridge.wait_online_again();
     values_come(&bridge, &alice, "a", 30);
     assert_eq!(alice.ask(BOT, "LIST").body, "#1 SELECT id FROM ^a$;");
 
@@ -81,7 +86,7 @@ fn faults(brand: Brand) {
     bridge.dmproc.take().unwrap().kill9();
     let dmproc = bridge.sandbox.start_held("dmproc", "");
     bridge.dmproc = Some(dmproc);
-    is_back("its proc is there again", || bridge.sandbox.books("dmproc").counter("procs") == 1);
+    wait_until("its proc is there again", || bridge.sandbox.books("dmproc").counter("procs") == 1);
     values_come(&bridge, &alice, "a", 40);
     let other = alice.heard().into_iter().skip(before).find(|said| !said.body.starts_with("#1 a 4"));
     assert!(other.is_none(), "{other:?}");
@@ -91,16 +96,16 @@ fn faults(brand: Brand) {
     let held = redis.hash(DIRECTORY);
     assert_eq!(held.len(), 1);
     redis.kill9();
-    wait_until("the bridge knows", || bridge.counter("directory_lost") > 0);
+    bridge.wait_directory_lost();
     values_come(&bridge, &alice, "a", 50);
     for text in ["SELECT id FROM ^b$;", "STOP ALL"] {
         let said = alice.ask(BOT, text);
         assert_eq!(said.json.unwrap()["status"], 500, "{}", said.body);
-        assert!(said.body.starts_with("Nothing is changed, try again later: "), "{}", said.body);
+        assert!(said.body.starts_with(LATER), "{}", said.body);
     }
     redis.start(&bridge.sandbox);
-    is_back("Redis holds what it held", || redis.hash(DIRECTORY) == held);
-    is_back("changes are possible", || alice.ask(BOT, "SELECT id FROM ^b$;").json.unwrap()["status"] == 200);
+    wait_until("Redis holds what it held", || redis.hash(DIRECTORY) == held);
+    select(&bridge, &alice, "^b$");
     values_come(&bridge, &alice, "a", 60);
     bridge.wait_procs(2);
     assert_eq!(bridge.sandbox.books("xmpp").counter("messages.dropped.full"), 0);
@@ -121,7 +126,7 @@ fn resumes(brand: Brand) {
     const UNDER_WAY: u64 = 10;
     let Some(bridge) = Bridge::start(brand, PLENTY) else { return };
     let alice = bridge.server.login("alice");
-    select(&alice, "^a$");
+    select(&bridge, &alice, "^a$");
     values_come(&bridge, &alice, "a", 10);
     let told = bridge.counter("values.told");
     bridge.server.process().stop();
@@ -133,7 +138,7 @@ fn resumes(brand: Brand) {
     bridge.send("gauge 1|a 81 101.0;gauge 1|a 82 102.0;");
     wait_until("it holds", || bridge.counter("values.waiting") == 2);
     bridge.server.process().cont();
-    is_back("it is online again", || bridge.counter("online") == 1);
+    bridge.wait_online_again();
     alice.wait_said("what it held", 0, |said| said.body.starts_with("#1 2 values of 1 series:\na 82 at "));
     wait_until("all is delivered", || bridge.counter("messages.waiting") == 0);
     for value in 0..UNDER_WAY {
@@ -162,25 +167,24 @@ fn killed_with_many(brand: Brand) {
     let Some((mut bridge, redis)) = Bridge::start_on_redis(brand, &config) else { return };
     let alice = bridge.server.login("alice");
     for number in 0..MANY {
-        select(&alice, &format!("^many\\.{number}$"));
+        select(&bridge, &alice, &format!("^many\\.{number}$"));
     }
     bridge.wait_procs(MANY as u64);
+    let before = alice.heard().len();
     bridge.kill9();
     bridge.wait_procs(0);
     assert_eq!(redis.hash(DIRECTORY).len(), MANY);
-    let begun = Instant::now();
     bridge.begin();
     bridge.wait_procs(MANY as u64);
-    assert!(begun.elapsed() < BACK, "{:?}", begun.elapsed());
     for number in 0..MANY {
         let key = format!("many.{number}");
         bridge.send(&format!("gauge {}|{key} 7 1.0;", key.len()));
     }
-    wait_until("each has its value", || alice.heard().len() >= 2 * MANY);
+    wait_until("each has its value", || alice.heard().len() >= before + MANY);
     wait_until("all is delivered", || bridge.counter("messages.waiting") == 0);
     let said = alice.heard();
-    assert_eq!(said.len(), 2 * MANY, "no other message");
-    let mut values: Vec<&str> = said[MANY..].iter().map(|said| said.body.as_str()).collect();
+    assert_eq!(said.len(), before + MANY, "no other message");
+    let mut values: Vec<&str> = said[before..].iter().map(|said| said.body.as_str()).collect();
     values.sort_unstable();
     values.dedup();
     assert_eq!(values.len(), MANY);
@@ -202,7 +206,7 @@ fn a_killed_bridge_has_all_its_subscriptions_again_at_ejabberd() {
 fn without_redis_the_directory_is_a_file() {
     let Some(mut bridge) = Bridge::start(Brand::Prosody, PLENTY) else { return };
     let alice = bridge.server.login("alice");
-    select(&alice, "^a$");
+    select(&bridge, &alice, "^a$");
     assert!(alice.ask(BOT, "FORMAT text").body.starts_with("From now on"));
     bridge.kill9();
     bridge.begin();
@@ -227,7 +231,7 @@ fn doubt(brand: Brand) {
     const LOST: u64 = 10;
     let Some(mut bridge) = Bridge::start(brand, PLENTY) else { return };
     let alice = bridge.server.login("alice");
-    select(&alice, "^a$");
+    select(&bridge, &alice, "^a$");
     values_come(&bridge, &alice, "a", 10);
     wait_until("all is delivered", || bridge.counter("messages.waiting") == 0);
     alice.logout();
@@ -241,7 +245,7 @@ fn doubt(brand: Brand) {
     bridge.server.kill9();
     wait_until("the bridge knows", || bridge.counter("online") == 0);
     bridge.server.start(&bridge.sandbox);
-    is_back("it is online again", || bridge.counter("online") == 1);
+    bridge.wait_online_again();
     wait_until("all is in doubt", || bridge.counter("messages.in_doubt") == LOST);
     let alice = bridge.server.login("alice");
     values_come(&bridge, &alice, "a", 20);
@@ -287,6 +291,9 @@ pub(super) fn two(brand: Brand) -> Option<Two> {
 /// Subscriptions that two bridges share.
 const SHARED: usize = 50;
 
+/// Rounds until a bridge has the leases of one that is gone: they last for 8 s, and there is one at either end.
+const ROUNDS: u64 = 10;
+
 /// Sends a value of each series.
 fn send_round(bridge: &Bridge, value: usize) {
     for number in 0..SHARED {
@@ -299,7 +306,7 @@ fn share(brand: Brand) {
     let Some(Two { mut bridge, second, mut other, redis }) = two(brand) else { return };
     let alice = bridge.server.login("alice");
     for number in 0..SHARED {
-        select(&alice, &format!("^many\\.{number}$"));
+        select(&bridge, &alice, &format!("^many\\.{number}$"));
     }
     assert_eq!(redis.keys("leela.xmpp:lease:*").len(), SHARED);
     assert!(redis.text("leela.xmpp:front").is_some());
@@ -328,18 +335,30 @@ fn share(brand: Brand) {
     wait_until("each comes", || came(2) == SHARED);
     assert_eq!(came(1), SHARED);
 
-    // The one that is asked is killed: within 10 s the other serves all, and says so.
+    // The one that is asked is killed: within 10 s the other serves all, and says so. It looks once in a second, or later
+    // where the machine is slow: so its looks are counted.
     let first_is_front = bridge.counter("front") == 1;
-    let begun = Instant::now();
     if first_is_front {
         bridge.process.take().unwrap().kill9();
     } else {
         other.take().unwrap().kill9();
     }
     let books = || if first_is_front { second.books("xmpp") } else { bridge.sandbox.books("xmpp") };
-    wait_until("the other serves all", || books().counter("served") == SHARED as u64);
-    wait_until("it is asked", || books().counter("front") == 1);
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    let looks = || redis.hash("leela.xmpp:bridges");
+    let (mut rounds, mut last, lost) = (0, looks(), books().counter("directory_lost"));
+    wait_until("the other serves all, and is asked", || {
+        // In this order: a round that is counted is one after which it did not.
+        let look = looks();
+        let books = books();
+        let is_over = books.counter("served") == SHARED as u64 && books.counter("front") == 1;
+        if !is_over && look != last {
+            (rounds, last) = (rounds + 1, look);
+        }
+        is_over
+    });
+    // One whose answer is late is made again.
+    let lost = books().counter("directory_lost") - lost;
+    assert!(rounds <= ROUNDS + lost, "{rounds} rounds, {lost} of them lost");
     wait_until("it is told", || {
         alice.look(|said| said.iter().any(|said| said.body.contains("Another bridge went away")))
     });
@@ -347,7 +366,7 @@ fn share(brand: Brand) {
     send_round(&bridge, 3);
     wait_until("each comes", || came(3) == SHARED);
     assert_eq!((came(1), came(2)), (SHARED, SHARED));
-    let answer = alice.ask(BOT, "STOP ALL");
+    let answer = change(&bridge, &alice, "STOP ALL");
     assert_eq!(answer.body, format!("Ended {SHARED} subscriptions."));
     bridge.wait_procs(0);
 }

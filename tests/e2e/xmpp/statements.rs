@@ -245,7 +245,7 @@ fn manners(brand: Brand) {
     assert_eq!(body.lines().collect::<Vec<_>>(), listed);
     let before = alice.heard().len();
     bridge.send("gauge 1|a 11 0.0;gauge 3|b c 12 0.0;gauge 1|c -6 0.0;gauge 1|c -7 0.1;gauge 3|d;e 14 0.0;");
-    for value in [11.0, 12.0, 13.0] {
+    for value in [11.0, 12.0, 13.0, 14.0] {
         event(&alice, before, value);
     }
 

@@ -397,3 +397,38 @@ async fn give_back(
     within(call.invoke_async::<u64>(connection)).await?;
     within(cmd("HDEL").arg(BRIDGES).arg(&place.bridge).query_async::<()>(connection)).await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_redis_that_is_away_is_tried_each_second() {
+        // Nobody can connect to this one: an attempt ends at once, by the system call itself.
+        let place = Place {
+            host: "255.255.255.255".to_owned(),
+            port: 6379,
+            db: 0,
+            password: Secret::default(),
+            bridge: "here".to_owned(),
+        };
+        let (ask, orders) = mpsc::channel(1);
+        let (told, mut reports) = mpsc::channel(1);
+        let begun = TokioInstant::now();
+        let kept = tokio::spawn(keep(place, orders, told));
+        for want in 0..5 {
+            let report = reports.recv().await;
+            assert!(matches!(report, Some(Report::Away(_))), "{report:?}");
+            let late = begun.elapsed().saturating_sub(ROUND * want);
+            assert!(begun.elapsed() >= ROUND * want && late < ROUND / 2, "{want}: {late:?}");
+        }
+        // What is asked meanwhile is answered at once.
+        let asked = TokioInstant::now();
+        ask.send(Order::Leave(Vec::new())).await.unwrap();
+        let report = reports.recv().await;
+        assert!(matches!(report, Some(Report::Left)), "{report:?}");
+        assert!(asked.elapsed() < ROUND / 2, "{:?}", asked.elapsed());
+        drop(ask);
+        kept.await.unwrap();
+    }
+}

@@ -6,13 +6,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use common::config::Secret;
 use common::exit::{Exit, OrExit as _};
 use sasl::common::Credentials;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
@@ -249,4 +250,66 @@ async fn login(account: &Account) -> Result<Connection, Error> {
         return Err(io::Error::other("the server lets nobody bind a resource").into());
     }
     Ok(Connection { stream: stream.box_stream(), features, identity: jid.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An account at a server that nobody can connect to: an attempt ends at once, by the system call itself.
+    fn account() -> Account {
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let config = config.with_safe_default_protocol_versions().unwrap();
+        let tls = Arc::new(config.with_root_certificates(RootCertStore::empty()).with_no_client_auth());
+        let connector = Connector { server: Some(("255.255.255.255".to_owned(), 5222)), tls };
+        Account { jid: Jid::new("leela@example.org/x").unwrap(), password: Secret::default(), connector }
+    }
+
+    /// When the next troubles are told, in seconds since `begun`.
+    async fn times(troubles: &mut mpsc::Receiver<Trouble>, count: usize, begun: Instant) -> Vec<f64> {
+        let mut times = Vec::new();
+        for _ in 0..count {
+            troubles.recv().await.unwrap();
+            times.push(begun.elapsed().as_secs_f64());
+        }
+        times
+    }
+
+    /// With what the clock of a test, which goes by milliseconds, adds.
+    #[track_caller]
+    fn are(times: &[f64], want: &[f64]) {
+        let is_near = |(time, want): (&f64, &f64)| (0.0..0.1).contains(&(time - want));
+        assert!(times.len() == want.len() && times.iter().zip(want).all(is_near), "{times:?}, not {want:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_is_away_is_tried_at_least_every_5_s() {
+        let (told, mut troubles) = mpsc::channel(8);
+        let (begun, (slot, wanted)) = (Instant::now(), oneshot::channel());
+        let mut connect = reconnector(account(), told, Arc::default(), Duration::ZERO);
+        connect(None, slot);
+        are(&times(&mut troubles, 7, begun).await, &[0.0, 0.5, 1.5, 3.5, 7.5, 12.5, 17.5]);
+        // Nobody wants it any more.
+        drop((wanted, connect));
+        assert!(troubles.recv().await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_closes_at_once_is_not_besieged() {
+        let (told, mut troubles) = mpsc::channel(8);
+        // Each login went well, and nothing came of it.
+        let mut connect = reconnector(account(), told, Arc::new(AtomicBool::new(true)), Duration::ZERO);
+        for want in [0.0, 0.0, 0.5, 1.0, 2.0, 4.0, 5.0, 5.0] {
+            let (begun, (slot, _wanted)) = (Instant::now(), oneshot::channel());
+            connect(None, slot);
+            are(&times(&mut troubles, 1, begun).await, &[want]);
+        }
+        // One that lasted is made anew at once, but for the wait that was due before.
+        tokio::time::sleep(SOON).await;
+        for want in [5.0, 0.0] {
+            let (begun, (slot, _wanted)) = (Instant::now(), oneshot::channel());
+            connect(None, slot);
+            are(&times(&mut troubles, 1, begun).await, &[want]);
+        }
+    }
 }
