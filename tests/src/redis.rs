@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::chat_server::own_address;
 use crate::process::Process;
@@ -111,6 +112,11 @@ impl Redis {
         run(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
         meanwhile(&mut run);
         run(&["CONFIG", "SET", "requirepass", ""]);
+    }
+
+    /// Has it answer nobody for so long.
+    pub fn pause(&self, span: Duration) {
+        let _: String = self.run(redis::cmd("CLIENT").arg("PAUSE").arg(span.as_millis() as u64));
     }
 
     /// A part of what it says about itself.

@@ -1,6 +1,7 @@
 //! Who has the last word on what is subscribed: Redis, a bridge, several of them, the list of who may ask.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use tests::{BOT, Brand, Bridge, DIRECTORY, wait_until};
 use xmpp_parsers::jid::Jid;
@@ -28,6 +29,21 @@ fn a_redis_that_is_the_same_is_right() {
     values_come(&bridge, &alice, "a", 20);
     assert_eq!(alice.ask(BOT, "LIST").body, "#1 SELECT id FROM ^a$;");
     assert_eq!(redis.hash(DIRECTORY).len(), 1);
+}
+
+/// Redis takes a second for an answer: it is waited for. Shown once, for on a busy machine a second may become too long.
+#[test]
+fn a_redis_that_is_slow_is_waited_for() {
+    let Some((bridge, redis)) = Bridge::start_on_redis(Brand::Prosody, PLENTY) else { return };
+    let alice = bridge.server.login("alice");
+    select(&bridge, &alice, "^a$");
+    let is_waited_for = (0..10).any(|number| {
+        let lost = bridge.counter("directory_lost");
+        redis.pause(Duration::from_secs(1));
+        let said = alice.ask(BOT, &format!("SELECT id FROM ^{number}$;"));
+        said.json.is_some_and(|json| json["status"] == 200) && bridge.counter("directory_lost") == lost
+    });
+    assert!(is_waited_for);
 }
 
 /// Redis is another one, and takes nothing at first: what the bridge holds is written back once it does.

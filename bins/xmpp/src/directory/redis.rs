@@ -16,7 +16,10 @@ use std::time::{Duration, Instant};
 
 use common::config::Secret;
 use redis::aio::MultiplexedConnection;
-use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, RedisError, Script, cmd, pipe};
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, RedisError,
+    Script, cmd, pipe,
+};
 use tokio::sync::mpsc;
 use tokio::time::{Instant as TokioInstant, timeout, timeout_at};
 
@@ -181,7 +184,10 @@ async fn connect(place: &Place) -> Result<(MultiplexedConnection, String), Troub
     }
     let info: ConnectionInfo = address.into_connection_info()?.set_redis_settings(settings);
     let client = Client::open(info)?;
-    let mut connection = within(client.get_multiplexed_async_connection()).await?;
+    // Its own limits are shorter: half a second for an answer.
+    let unlimited = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+    let connection = client.get_multiplexed_async_connection_with_config(&unlimited);
+    let mut connection = within(connection).await?;
     let info: String = within(cmd("INFO").arg("server").query_async(&mut connection)).await?;
     let id = info.lines().find_map(|line| line.strip_prefix("run_id:")).unwrap_or_default();
     Ok((connection, id.trim().to_owned()))
