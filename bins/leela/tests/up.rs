@@ -6,6 +6,8 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -24,12 +26,14 @@ impl Sandbox {
         fs::hard_link(env!("CARGO_BIN_EXE_leela"), programs.path().join("leela")).unwrap();
         for (name, script) in scripts {
             let path = programs.path().join(format!("leela-{name}"));
+            // A busy machine may take long to end it.
+            let checked = "[ \"$1\" = --check ] && echo 'drain_timeout = \"60s\"' && exit 0";
             // Written by another process: a file that is open to write cannot be run, and what this one has open is
             // open in whatever another test starts just then.
             let status = Command::new("sh")
                 .args(["-c", "printf '%s\\n' \"$1\" > \"$0\" && chmod +x \"$0\""])
                 .arg(&path)
-                .arg(format!("#!/bin/sh\n[ \"$1\" = --check ] && exit 0\n{script}"))
+                .arg(format!("#!/bin/sh\n{checked}\n{script}"))
                 .status();
             assert!(status.unwrap().success());
         }
@@ -92,6 +96,23 @@ fn it_names_what_does_not_start_tells_a_second_one_its_pid_and_ends_all() {
     assert!(up.wait().unwrap().success(), "{said}");
     assert!(said.contains("in: nothing; out: nothing; nothing refused; nothing lost\n"), "{said}");
     assert!(!sandbox.run().join("timeline.databus").exists());
+}
+
+#[test]
+fn who_has_a_longer_drain_timeout_is_given_that_long() {
+    let drains = "trap 'sleep 3; echo > drained; exit' TERM; echo > began; while :; do sleep 0.1; done";
+    let sandbox = Sandbox::new(&[("udp", drains)]);
+    let mut up = sandbox.up().spawn().unwrap();
+    let there = |name: &str| sandbox.work.path().join(name).exists();
+    let begun = Instant::now();
+    while !there("began") {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it does not begin");
+        thread::sleep(Duration::from_millis(5));
+    }
+    kill(Pid::from_raw(process_of(&sandbox.run())), Signal::SIGTERM).unwrap();
+    let mut said = String::new();
+    up.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(up.wait().unwrap().success() && there("drained"), "{said}");
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod tests;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use crate::files::{Disk, File, Files};
 use fault::Faults;
@@ -78,6 +79,12 @@ impl TestFiles {
     /// What [`Files::free_bytes`] says; the disk's own word when there is none.
     pub fn set_free_bytes(&self, bytes: Option<u64>) {
         self.state().free_bytes = bytes;
+    }
+
+    /// When the last two syncs began that made all of a log durable: its newest segment, whose name is durable as
+    /// well. What was written to the log before is there after a power cut, as long as no sync fails.
+    pub fn log_syncs(&self) -> [Option<Instant>; 2] {
+        self.state().model.log_syncs
     }
 
     /// Makes `to` what `from` and the directories in it would be after the power was cut now. Whoever opens it

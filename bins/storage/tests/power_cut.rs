@@ -1,6 +1,7 @@
 //! The power goes while leela-storage is written to: a process whose files lose what is not synced is cut at random
-//! moments, and another is started on what was on the disk then. At most what came in the last `sync_every` before
-//! the cut is missing, and the store says the last event, and its time, that was durable.
+//! moments, and another is started on what was on the disk then. All that it had read when the last sync before the cut
+//! began is there, such a sync comes every `sync_every`, and the store says the last event, and its time, that was
+//! durable.
 //!
 //! The process is this program once more (`storage_process`), with everything of leela-storage's but its files.
 
@@ -37,11 +38,13 @@ use tempfile::TempDir;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Series that events go round.
 const SERIES: u64 = 100;
-/// Beside `sync_every`: how long a sync itself takes, and a busy machine lets it wait.
-const SYNC: Duration = Duration::from_millis(400);
+/// So few in a datagram that much more comes between two syncs than can be under way.
+const DATAGRAM_EVENTS: u64 = 50;
+/// Datagrams that leela-storage logs with one write: so many it may have in hand.
+const DATAGRAMS_A_TURN: usize = 64;
 
-/// A power cut: how often is synced, how long events come before it, how many calls to the files follow until it is
-/// done, and what a disk may have come to. Seeded: each runs alike, as far as two processes do.
+/// A power cut: how often is synced, how long events come before it at least, how many calls to the files follow until it
+/// is done, and what a disk may have come to. Seeded: each runs alike, as far as two processes do.
 struct Case {
     sync_every: &'static str,
     within: Duration,
@@ -62,6 +65,38 @@ fn monotonic() -> Duration {
     clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap().into()
 }
 
+/// Datagrams that have been sent to a databus, and are not logged, at most: those that wait, and those in hand.
+fn under_way_max() -> usize {
+    let text = fs::read_to_string("/proc/sys/net/unix/max_dgram_qlen").unwrap();
+    // The kernel lets one more than that wait.
+    text.trim().parse::<usize>().unwrap() + 1 + DATAGRAMS_A_TURN
+}
+
+/// The moments of a power cut, by [`monotonic`].
+struct Cut {
+    at: Duration,
+    /// When the last sync before it began that made all of the log durable, and the one before that.
+    synced: Duration,
+    synced_before: Duration,
+}
+
+impl Cut {
+    fn say(&self) {
+        let [at, synced, before] = [self.at, self.synced, self.synced_before].map(|moment| moment.as_nanos());
+        println!("cut at {at} synced {synced} and {before}");
+    }
+
+    /// Reads what [`Cut::say`] says.
+    fn heard(line: &str) -> Option<Cut> {
+        let numbers = line.trim_end().strip_prefix("cut at ")?;
+        let (at, numbers) = numbers.split_once(" synced ")?;
+        let (synced, before) = numbers.split_once(" and ")?;
+        let [at, synced, synced_before] =
+            [at, synced, before].map(|number| Duration::from_nanos(number.parse().unwrap()));
+        Some(Cut { at, synced, synced_before })
+    }
+}
+
 /// The event of a number: its key, its time, its value.
 fn event(number: u64, base_ms: i64) -> (String, Time, f64) {
     let time_ms = base_ms + (number / SERIES) as i64;
@@ -79,7 +114,7 @@ struct Storage {
 impl Storage {
     /// Starts one on what lies in `state`, with a new runtime directory: that of before was memory. `copy` is where
     /// what is on the disk goes when the power is cut.
-    fn start(root: &Path, name: &str, config: &str, state: &Path, copy: Option<(&Path, Loss)>) -> Storage {
+    fn start(root: &Path, name: &str, config: &str, state: &Path, copy: Option<(&Path, &Case)>) -> Storage {
         let run = RuntimeDir::at(&root.join(format!("run-{name}"))).unwrap();
         run.prepare().unwrap();
         let notify_path = run.path().join("notify");
@@ -94,9 +129,10 @@ impl Storage {
             .env("NOTIFY_SOCKET", &notify_path)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
-        if let Some((copy, loss)) = copy {
+        if let Some((copy, case)) = copy {
             command.env("POWER_CUT_COPY", copy);
-            if let Loss::Some(seed) = loss {
+            command.env("POWER_CUT_WITHIN", case.within.as_millis().to_string());
+            if let Loss::Some(seed) = case.loss {
                 command.env("POWER_CUT_SEED", seed.to_string());
             }
         }
@@ -113,12 +149,12 @@ impl Storage {
     }
 
     /// Cuts its power after so many more calls to its files, and says when that was.
-    fn cut(&mut self, calls: u64) -> Duration {
+    fn cut(&mut self, calls: u64) -> Cut {
         writeln!(self.child.stdin.as_mut().unwrap(), "{calls}").unwrap();
         let mut line = String::new();
         while self.said.read_line(&mut line).unwrap() > 0 {
-            if let Some(ns) = line.trim_end().strip_prefix("cut at ") {
-                return Duration::from_nanos(ns.parse().unwrap());
+            if let Some(cut) = Cut::heard(&line) {
+                return cut;
             }
             line.clear();
         }
@@ -206,19 +242,16 @@ impl Stream {
     /// Sends one datagram of events; false when nobody is there any more.
     fn send(&mut self, socket: &UnixDatagram) -> bool {
         let first = self.sent.len() as u64;
-        let mut number = first;
-        loop {
+        let next = first + DATAGRAM_EVENTS;
+        for number in first..next {
             let (key, time, value) = event(number, self.base_ms);
-            if self.batch.event(&Event { key: key.as_bytes(), time, value }).is_err() {
-                break;
-            }
-            number += 1;
+            self.batch.event(&Event { key: key.as_bytes(), time, value }).unwrap();
         }
         let is_sent = socket.send(self.batch.seal(self.source, first)).is_ok();
         self.batch.clear();
         if is_sent {
             // Behind the call, which waits for room.
-            self.sent.resize(number as usize, monotonic());
+            self.sent.resize(next as usize, monotonic());
         }
         is_sent
     }
@@ -257,12 +290,18 @@ fn a_power_cut_costs_what_came_since_the_last_sync_and_the_store_says_so() {
 
 /// One cut. Gives how many events it cost, and how long before the cut the first of them was sent.
 fn is_cut(place: usize, case: &Case) -> (usize, Duration) {
-    let root = TempDir::new().unwrap();
+    // Nothing waits for a disk there: what these files lose is not asked of one.
+    let memory = Path::new("/dev/shm");
+    let root = if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() };
+    let root = root.unwrap();
     let (state, copy) = (root.path().join("state"), root.path().join("copy"));
     fs::create_dir(&state).unwrap();
     // Small, so that files are sealed and merged all the time.
-    let config = format!("sync_every = \"{}\"\nhead_max = \"1MiB\"\nseal_after = \"1s\"\n", case.sync_every);
-    let mut storage = Storage::start(root.path(), "before", &config, &state, Some((&copy, case.loss)));
+    let config = format!(
+        "sync_every = \"{}\"\nhead_max = \"1MiB\"\nseal_after = \"1s\"\nmin_free = \"0B\"\n",
+        case.sync_every
+    );
+    let mut storage = Storage::start(root.path(), "before", &config, &state, Some((&copy, case)));
     let base_ms = Time::now().ns() / 1_000_000 - 3_600_000;
     let mut stream = Stream { batch: Batch::new(Content::Events), source: 77, base_ms, sent: Vec::new() };
     let socket = UnixDatagram::unbound().unwrap();
@@ -272,7 +311,7 @@ fn is_cut(place: usize, case: &Case) -> (usize, Duration) {
         assert!(stream.send(&socket), "{place}: it is there until it is cut");
     }
     // It goes on to come, until the power is gone.
-    let cut_at = std::thread::scope(|scope| {
+    let cut = std::thread::scope(|scope| {
         let cut = scope.spawn(|| storage.cut(case.calls));
         while stream.send(&socket) {}
         cut.join().unwrap()
@@ -283,10 +322,15 @@ fn is_cut(place: usize, case: &Case) -> (usize, Duration) {
     let readable = after.readable(base_ms);
     assert!(readable.len() <= stream.sent.len(), "{place}: events that nobody sent");
     let is_there = |number: usize| readable.get(number).copied().unwrap_or(false);
-    let before_cut = stream.sent.iter().take_while(|sent| **sent < cut_at).count();
-    let missing: Vec<usize> = (0..before_cut).filter(|number| !is_there(*number)).collect();
-    let oldest = missing.first().map_or(Duration::ZERO, |first| cut_at - stream.sent[*first]);
-    assert!(oldest <= case.within + SYNC, "{place}: {} events of {oldest:?} before the cut", missing.len());
+    let sent_before = |moment: Duration| stream.sent.iter().take_while(|sent| **sent < moment).count();
+    let missing: Vec<usize> = (0..sent_before(cut.at)).filter(|number| !is_there(*number)).collect();
+    let oldest = missing.first().map_or(Duration::ZERO, |first| cut.at - stream.sent[*first]);
+    let under_way = under_way_max() * DATAGRAM_EVENTS as usize;
+    let before_sync = sent_before(cut.synced);
+    let unsynced = missing.iter().filter(|number| **number < before_sync).count();
+    assert!(unsynced <= under_way, "{place}: {unsynced} events of before the last sync are missing");
+    let age = cut.at - cut.synced;
+    assert!(age < PATIENCE, "{place}: the last sync was {age:?} before the cut");
 
     // What it says was durable is there, with all that came before it.
     let stats = after.stats();
@@ -296,8 +340,9 @@ fn is_cut(place: usize, case: &Case) -> (usize, Duration) {
     assert!((0..=last).all(is_there), "{place}: an event up to {last} is missing");
     let (_, time, _) = event(last as u64, base_ms);
     assert!((said.last_time - time.as_secs_f64()).abs() < 1e-3, "{place}: {} is not {time}", said.last_time);
-    let age = cut_at.saturating_sub(stream.sent[last]);
-    assert!(age <= case.within + SYNC, "{place}: it was durable until {age:?} before the cut");
+    // What a sync says was durable is what it had read when it was ordered: after the sync before.
+    let sure = sent_before(cut.synced_before);
+    assert!(last + under_way >= sure, "{place}: {sure} events were sent before a sync, it says up to {last}");
     let books = common::books::Snapshot::read(&after.run.books("storage")).unwrap();
     let counters: HashMap<String, u64> = books.counters.into_iter().collect();
     assert_eq!(counters["power_cuts"], 1, "{place}");
@@ -344,24 +389,46 @@ fn storage_process() {
     service.serve(&mut turns).unwrap();
 }
 
-/// Waits for a number on standard input, and then for so many calls; cuts the power, says when, and ends the process.
+/// Waits for a number on standard input, for syncs as often as they should come, and then for so many calls; cuts the
+/// power, says when, and ends the process.
 fn cut_when_told(files: TestFiles, state: PathBuf, copy: PathBuf) {
     let seed = env::var("POWER_CUT_SEED").ok().map(|seed| seed.parse().unwrap());
     let loss = seed.map_or(Loss::All, Loss::Some);
+    let within = Duration::from_millis(env::var("POWER_CUT_WITHIN").unwrap().parse().unwrap());
     std::thread::spawn(move || {
         let mut line = String::new();
         if std::io::stdin().read_line(&mut line).unwrap() == 0 {
             return;
+        }
+        let told = Instant::now();
+        while !is_synced_every(within, &files) {
+            if told.elapsed() > PATIENCE {
+                eprintln!("it does not sync every {within:?}");
+                std::process::exit(1);
+            }
+            std::thread::yield_now();
         }
         let (calls, told) = (files.calls() + line.trim().parse::<u64>().unwrap(), Instant::now());
         // There may be no more calls: the log alone has several a second.
         while files.calls() < calls && told.elapsed() < Duration::from_secs(2) {
             std::thread::yield_now();
         }
+        // The other clock is read first: no sync is said to be later than it was.
+        let synced = files.log_syncs().map(|began| {
+            let now = monotonic();
+            now - began.expect("two are waited for").elapsed()
+        });
         let at = monotonic();
         files.power_cut(&state, &copy, loss).unwrap();
-        println!("cut at {}", at.as_nanos());
+        Cut { at, synced: synced[1], synced_before: synced[0] }.say();
         // Neither destructors nor signals: it is gone.
         std::process::exit(0);
     });
+}
+
+/// True when the last two syncs and now are no further apart than a punctual machine lets them be: on another it may be
+/// long until that is so once.
+fn is_synced_every(within: Duration, files: &TestFiles) -> bool {
+    let [Some(before), Some(last)] = files.log_syncs() else { return false };
+    last - before < within * 2 && last.elapsed() < within * 2
 }

@@ -125,7 +125,7 @@ fn functions_that_did_not_work_work() {
 #[test]
 fn half_a_frame_is_waited_for_only_so_long() {
     let mut bed = Bed::new();
-    let dmproc = bed.start("handshake_timeout = \"1s\"\n");
+    let dmproc = bed.start("handshake_timeout = \"3s\"\n");
     let mut running = bed.proc("proc match 1|. id;");
     let mut second = bed.proc("proc match 1|. id;");
     second.stream.write_all(b"\x00").unwrap();

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use super::Loss;
 
@@ -91,6 +92,10 @@ impl Directory {
 pub(super) struct Model {
     files: Vec<Contents>,
     directories: HashMap<PathBuf, Directory>,
+    /// The directory of a log whose newest segment was synced, and when, while its name was not.
+    nameless: Option<(PathBuf, Instant)>,
+    /// See [`super::TestFiles::log_syncs`].
+    pub(super) log_syncs: [Option<Instant>; 2],
 }
 
 fn split(path: &Path) -> (PathBuf, String) {
@@ -167,10 +172,26 @@ impl Model {
     }
 
     pub(super) fn sync(&mut self, node: Node) {
+        let began = Instant::now();
         let Contents { durable, since } = &mut self.files[node.0];
         for change in since.drain(..) {
             change.apply(durable);
         }
+        // Those before it were synced before it.
+        let is_newest = |(path, directory): (&PathBuf, &Directory)| {
+            let mut segments = directory.names.iter().filter(|(name, _)| name.ends_with(".log"));
+            let (name, newest) = segments.next_back()?;
+            (*newest == node).then(|| (path.clone(), directory.durable.get(name) == Some(&node)))
+        };
+        match self.directories.iter().find_map(is_newest) {
+            Some((_, true)) => self.note_log_sync(began),
+            Some((directory, false)) => self.nameless = Some((directory, began)),
+            None => {}
+        }
+    }
+
+    fn note_log_sync(&mut self, began: Instant) {
+        self.log_syncs = [self.log_syncs[1], Some(began)];
     }
 
     pub(super) fn forget_unsynced(&mut self, node: Node) {
@@ -186,6 +207,9 @@ impl Model {
             for change in since.drain(..) {
                 change.apply(durable);
             }
+        }
+        if let Some((_, began)) = self.nameless.take_if(|(nameless, _)| nameless == directory) {
+            self.note_log_sync(began);
         }
     }
 

@@ -105,3 +105,28 @@ fn a_fault_hits_the_call_that_it_is_for() {
     files.boot();
     assert_ne!(files.boot_id(), boot);
 }
+
+#[test]
+fn a_log_is_synced_when_its_newest_segment_is_and_has_its_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let files = TestFiles::default();
+    let count = || files.log_syncs().into_iter().flatten().count();
+    let create = |name: &str| files.create(&directory.path().join(name)).unwrap();
+    let (old, newest, other) = (create("1.log"), create("2.log"), create("3.leela"));
+    files.sync_dir(directory.path()).unwrap();
+    old.sync().unwrap();
+    other.sync().unwrap();
+    assert_eq!(count(), 0);
+    newest.sync().unwrap();
+    assert_eq!(count(), 1);
+    let nameless = create("4.log");
+    newest.sync().unwrap();
+    nameless.sync().unwrap();
+    assert_eq!(count(), 1);
+    files.sync_dir(directory.path()).unwrap();
+    assert_eq!(count(), 2);
+    let [first, last] = files.log_syncs();
+    assert!(first < last);
+    nameless.sync().unwrap();
+    assert_eq!(files.log_syncs()[0], last);
+}
