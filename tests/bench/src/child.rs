@@ -15,12 +15,10 @@ use common::runtime_dir::RuntimeDir;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
+use tests::DEADLINE;
 
 use crate::clock::cpu_of;
 use crate::receiver::Report;
-
-/// A process takes at most so long until it is ready.
-const READY_MAX: Duration = Duration::from_secs(10);
 
 /// A directory for one round: memory, where the system has such a file system.
 pub(crate) fn scratch() -> anyhow::Result<(TempDir, RuntimeDir)> {
@@ -86,9 +84,9 @@ impl Receiving {
         serde_json::from_str(&line).with_context(|| format!("a receiver said {line:?}"))
     }
 
-    /// As [`Receiving::ask`], once it has so many records; after 10 s what it has then.
+    /// As [`Receiving::ask`], once it has so many records; where it never has, what it has then.
     pub(crate) fn ask_until(&mut self, records: u64) -> anyhow::Result<Report> {
-        let end = Instant::now() + Duration::from_secs(10);
+        let end = Instant::now() + DEADLINE;
         loop {
             let report = self.ask()?;
             if report.sums.records >= records || Instant::now() > end {
@@ -139,7 +137,7 @@ impl Process {
         // That of a predecessor.
         let _ = std::fs::remove_file(&notify_path);
         let notify = UnixDatagram::bind(&notify_path)?;
-        notify.set_read_timeout(Some(READY_MAX))?;
+        notify.set_read_timeout(Some(DEADLINE))?;
         let mut command = Command::new(program(&format!("leela-{name}"))?);
         command
             .arg("--config")

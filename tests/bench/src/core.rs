@@ -11,6 +11,7 @@ use common::runtime_dir::RuntimeDir;
 use sockets::inherited::bind_udp;
 use sockets::ring::RingFile;
 use tempfile::TempDir;
+use tests::DEADLINE;
 
 use crate::child::{Process, Receiving, scratch};
 use crate::clock::cpu_of;
@@ -101,8 +102,13 @@ impl Core {
     /// Waits until the timeline is close behind `events`, and the peer behind the timeline: no ring overflows.
     pub(crate) fn keep_close(&self, events: u64) -> anyhow::Result<()> {
         self.books("timeline").wait("received", events.saturating_sub(BEHIND_MAX))?;
-        let end = Instant::now() + Duration::from_secs(10);
-        while self.waiting_for_peer()? > BEHIND_MAX {
+        self.wait_peer(BEHIND_MAX)
+    }
+
+    /// Waits until at most so many events wait for the peer.
+    fn wait_peer(&self, waiting_max: u64) -> anyhow::Result<()> {
+        let end = Instant::now() + DEADLINE;
+        while self.waiting_for_peer()? > waiting_max {
             ensure!(Instant::now() < end, "the peer does not take what waits for it");
             std::thread::sleep(Duration::from_micros(200));
         }
@@ -145,7 +151,7 @@ impl Core {
     /// stops everything.
     pub(crate) fn finish(mut self, datagrams: u64) -> anyhow::Result<Finished> {
         let (input, timeline) = (self.books(self.name), self.books("timeline"));
-        let end = Instant::now() + Duration::from_secs(10);
+        let end = Instant::now() + DEADLINE;
         let kernel_drops = loop {
             let (drops, read) = (input.counter("kernel_drops")?, input.counter("datagrams")?);
             if read + drops >= datagrams {
@@ -163,13 +169,17 @@ impl Core {
             None => Report::default(),
         };
         let cpu = self.cpu()?;
+        if self.dmproc.is_none() {
+            // When it stops it waits only so long for a peer that is behind.
+            self.wait_peer(0)?;
+        }
         self.input.stop()?;
         if let Some(dmproc) = self.dmproc {
             drop(self.last);
             dmproc.stop()?;
             self.timeline.stop()?;
         } else {
-            // It drains: its peer has everything when it has ended.
+            // Its peer has everything when it has ended.
             self.timeline.stop()?;
             report = self.last.stop()?;
         }

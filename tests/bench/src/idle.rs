@@ -7,6 +7,7 @@ use anyhow::{Context, ensure};
 use common::runtime_dir::RuntimeDir;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use tests::DEADLINE;
 
 use crate::Scale;
 use crate::child::{build, program, scratch};
@@ -61,7 +62,7 @@ impl Up {
     /// Every process of the instance with its id, `leela up` itself first.
     fn members(&self, dir: &std::path::Path) -> anyhow::Result<Vec<(&'static str, u32)>> {
         let run = dir.join(".leela/run");
-        let end = Instant::now() + Duration::from_secs(10);
+        let end = Instant::now() + DEADLINE;
         let mut members = vec![("up", self.0.id())];
         for name in PROCESSES {
             let pid = loop {

@@ -207,10 +207,12 @@ impl Storage {
         let (mut before, mut still) = (self.cpu()?, Duration::ZERO);
         while still < STILL {
             std::thread::sleep(LOOK);
-            let (stats, cpu) = (self.stats()?, self.cpu()?);
+            let cpu = self.cpu()?;
+            let stats = self.stats()?;
             let is_still = stats.points_in_memory == 0 && cpu - before < LOOK / 25;
             still = if is_still { still + LOOK } else { Duration::ZERO };
-            before = cpu;
+            // What it takes to say so is no work of its own.
+            before = self.cpu()?;
             ensure!(Instant::now() < end, "it is not done with {} points in memory", stats.points_in_memory);
         }
         Ok(())

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use common::books::Snapshot;
 use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrIn, sendmsg};
+use tests::DEADLINE;
 
 /// Bytes and datagrams that the kernel takes in one call.
 const CALL_BYTES_MAX: usize = 65_000;
@@ -90,7 +91,7 @@ impl Progress {
         value: u64,
         is_there: impl Fn(u64) -> bool,
     ) -> anyhow::Result<()> {
-        let end = Instant::now() + Duration::from_secs(10);
+        let end = Instant::now() + DEADLINE;
         while !is_there(self.counter(name)?) {
             let books = self.books.display();
             ensure!(Instant::now() < end, "{books}: {name} does not {verb} {value}: {}", self.shown()?);

@@ -11,6 +11,7 @@ use common::size::Size;
 use hop::Output;
 use mio::{Events, Poll};
 use sockets::peer::{CONTENTS, Peer, Standing, Wants};
+use tests::DEADLINE;
 
 /// What a writer puts into its ring before it waits for the peers it minds.
 const BEHIND_BYTES: f64 = 2.0 * 1024.0 * 1024.0;
@@ -89,7 +90,7 @@ impl Writer {
 
     /// Sends until every peer that is not `stopped` has everything.
     pub(crate) fn finish(&mut self, stopped: Option<&Path>) -> anyhow::Result<()> {
-        let end = Instant::now() + Duration::from_secs(10);
+        let end = Instant::now() + DEADLINE;
         while self.waiting(stopped) > 0 && Instant::now() < end {
             self.turn(Duration::from_millis(10))?;
         }

@@ -42,8 +42,9 @@ pub(crate) fn run(scale: Scale) -> anyhow::Result<Vec<Row>> {
     for name in ["dmproc", "udp", "statsd"] {
         core.start(name, "");
     }
-    let gauges = pour.gauges_of_now(core.sandbox.listens("udp")[0]);
-    let counts = pour.counts(core.sandbox.listens("statsd")[0], COUNTS);
+    let load = pour.as_long_as_it_takes();
+    let gauges = load.gauges_of_now(core.sandbox.listens("udp")[0]);
+    let counts = load.counts(core.sandbox.listens("statsd")[0], COUNTS);
     let begun = Instant::now();
     let mut silent = Vec::new();
     for (number, (seconds, is_over_restart)) in STEPS.into_iter().enumerate() {
@@ -74,7 +75,8 @@ pub(crate) fn run(scale: Scale) -> anyhow::Result<Vec<Row>> {
             silent.push(format!("nothing comes for {SILENT_MAX:?} after the clock was set to {seconds:+} s"));
         }
     }
-    let (gauges, counts) = (gauges.finish(), counts.finish());
+    wait_until("the last step is as long as others", || begun.elapsed() >= Duration::from_secs(pour.seconds));
+    let (gauges, counts) = (gauges.halt(), counts.halt());
     core.settle(&[("udp", gauges / pour.packed), ("statsd", counts / pour.packed)]);
     core.windows_are_out();
     let timeline = core.books("timeline");

@@ -39,7 +39,7 @@ pub(crate) fn run(scale: Scale) -> anyhow::Result<Vec<Row>> {
     core.start("storage", "head_max = \"8MiB\"\nseal_after = \"5s\"\nmin_free = \"0B\"\n");
     core.start("udp", "");
     let begin = Time::now();
-    let load = pour.gauges(core.sandbox.listens("udp")[0], begin);
+    let load = pour.as_long_as_it_takes().gauges(core.sandbox.listens("udp")[0], begin);
     let mut seen = Vec::new();
     let mut broken = Vec::new();
     let mut fault = |name: &str, begin_it: &mut dyn FnMut() -> anyhow::Result<Undo>| -> anyhow::Result<()> {

@@ -21,6 +21,11 @@ const PROC: &str = "proc match 5|^load id;";
 const COUNTS: &str = "hits";
 /// `leela status` reads again for a second while records are under way.
 const STATUS_SECONDS_MAX: f64 = 2.5;
+/// On the way of the counts: leela-statsd says their times, and the timeline has the windows.
+const OF_COUNTS: [&str; 2] = ["statsd", "timeline"];
+/// No window closes before a second after its end: a count is late only when it, or all that comes to the timeline, took
+/// so long. Half of that may go by before and after what is seen of it here.
+const PUNCTUAL: Duration = Duration::from_millis(500);
 
 pub(crate) fn run(scale: Scale) -> anyhow::Result<Vec<Row>> {
     let every = Duration::from_millis(scale.pick(3000, 600));
@@ -39,10 +44,12 @@ pub(crate) fn run(scale: Scale) -> anyhow::Result<Vec<Row>> {
     let mut heard = 0;
 
     let begin = Time::now();
-    let gauges = pour.gauges(core.sandbox.listens("udp")[0], begin);
-    let counts = pour.counts(core.sandbox.listens("statsd")[0], COUNTS);
+    let load = pour.as_long_as_it_takes();
+    let gauges = load.gauges(core.sandbox.listens("udp")[0], begin);
+    let counts = load.counts(core.sandbox.listens("statsd")[0], COUNTS);
     let (begun, end) = (Instant::now(), Duration::from_secs(pour.seconds));
     let (mut kills, mut slowest_status, mut wrong) = (0, 0.0_f64, Vec::new());
+    let mut longest_away = Duration::ZERO;
     for victim in VICTIMS.iter().cycle() {
         kills += 1;
         let due = every * kills;
@@ -58,6 +65,7 @@ pub(crate) fn run(scale: Scale) -> anyhow::Result<Vec<Row>> {
             }
             Ok(())
         };
+        let away = Instant::now();
         if kills % 2 == 0 {
             core.process(victim).stop();
             look(&core, "stopped")?;
@@ -65,15 +73,21 @@ pub(crate) fn run(scale: Scale) -> anyhow::Result<Vec<Row>> {
         let (process, config) = core.take(victim);
         process.kill9();
         look(&core, "dead")?;
+        let received = core.books(victim).counter("received");
         core.start_again(victim, config);
+        if OF_COUNTS.contains(victim) {
+            wait_until("it goes on", || core.books(victim).counter("received") > received);
+            longest_away = longest_away.max(away.elapsed());
+        }
         look(&core, "running")?;
         if *victim == "dmproc" {
             let next = core.sandbox.proc(PROC).map_err(anyhow::Error::msg)?;
             heard += std::mem::replace(&mut proc, next).wait_end().events;
         }
     }
+    wait_until("the load is over", || begun.elapsed() >= end);
     let all_alive = core.all_alive();
-    let (gauges, counts) = (gauges.finish(), counts.finish());
+    let (gauges, counts) = (gauges.halt(), counts.halt());
     core.settle(&[("udp", gauges / pour.packed), ("statsd", counts / pour.packed)]);
     core.windows_are_out();
 
@@ -88,7 +102,7 @@ pub(crate) fn run(scale: Scale) -> anyhow::Result<Vec<Row>> {
             .all(|kept| seen.insert((&kept.key, kept.time)))
     };
     let [udp, statsd, timeline] = ["udp", "statsd", "timeline"].map(|name| core.books(name));
-    let packed = pour.packed;
+    let (packed, late) = (pour.packed, timeline.counter("late"));
     // A killed dmproc may have written frames that it had not booked yet, never the other way round; what it had in hand,
     // and what came while its client was away, may be the host's.
     let dmproc = core.books("dmproc");
@@ -106,7 +120,8 @@ pub(crate) fn run(scale: Scale) -> anyhow::Result<Vec<Row>> {
         .must(heard <= tally.numbered && heard + named >= tally.numbered, "a client of dmproc lost some unseen")
         .must(all_alive, "one ended by itself")
         .must(wrong.is_empty(), wrong.join(", "))
-        .must(slowest_status < STATUS_SECONDS_MAX, "leela status was slow")
+        // What takes a second and less says nothing of it.
+        .must(scale == Scale::Short || slowest_status < STATUS_SECONDS_MAX, "leela status was slow")
         .must(core.is_balanced(), "leela status is not content")
         .seen(format!(
             "{times}; events sent again to the recorder, which knows them by their numbers: {}; clients of dmproc heard {heard}",
@@ -123,7 +138,10 @@ pub(crate) fn run(scale: Scale) -> anyhow::Result<Vec<Row>> {
         .counted("missing at the timeline", core.missing_of("statsd"))
         .counted("aggregated_lost", timeline.counter("aggregated_lost"))
         .must(seen_once, "a window came out twice")
-        .must(timeline.counter("late") == 0, "a count was late");
+        .must(late == 0 || longest_away > PUNCTUAL, "a count was late")
+        .seen(format!(
+            "late {late}; leela-statsd and leela-timeline were away for {longest_away:.1?} at most"
+        ));
     let storage_row = stored(&core, "kill9, in the store", pour, begin, tally.numbered)
         .counted("dropped by storage", core.books("storage").total("dropped"));
     Ok(vec![gauges_row, counts_row, storage_row])

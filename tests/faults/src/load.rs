@@ -21,6 +21,11 @@ pub(crate) struct Pour {
 }
 
 impl Pour {
+    /// For a load that is halted when its case is done: a slow machine gets late to the end of it.
+    pub(crate) fn as_long_as_it_takes(self) -> Pour {
+        Pour { seconds: self.seconds * 10, ..self }
+    }
+
     /// Records in all.
     pub(crate) fn records(self) -> u64 {
         (self.rate * self.seconds).next_multiple_of(self.packed)
