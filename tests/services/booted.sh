@@ -3,6 +3,7 @@
 # mirror that apt uses here. One that is there stays. Only root can make it, and boot it: says so to others.
 set -eu
 cd "$(dirname "$0")"
+. ./retry.sh
 dir=${1:-${CARGO_TARGET_DIR:-$(pwd)/../../target}/booted}
 packages=systemd,systemd-sysv,dbus,iproute2
 [ ! -e "$dir/base" ] || exit 0
@@ -17,7 +18,12 @@ echo "installing: $release with $packages into $dir/base" >&2
 mkdir -p "$dir"
 half=$(mktemp -d "$dir/half.XXXXXX")
 trap 'rm -rf "$half"' EXIT
-if ! debootstrap --variant=minbase --include=$packages "$release" "$half/root" "$mirror" >"$half/log" 2>&1; then
+make_root() {
+    # What is left of an attempt before; it may have left something mounted.
+    rm -rf --one-file-system "$half/root"
+    debootstrap --variant=minbase --include=$packages "$release" "$half/root" "$mirror" >"$half/log" 2>&1
+}
+if ! retry make_root; then
     tail -20 "$half/log" >&2
     exit 1
 fi

@@ -2,6 +2,7 @@
 # Installs the real services that the tests start, where this user may (Debian and its kin; versions are those of
 # the distribution's release). Says what is missing where he may not.
 set -eu
+. "$(dirname "$0")/retry.sh"
 packages="chromium collectd-core curl libfaketime strace openssl prometheus python3 python3-docutils systemd bsdutils dpkg-dev
 systemd-container debootstrap util-linux prosody lua-unbound lua-sec ejabberd redis-server python3-slixmpp"
 # Client libraries of StatsD and a tree to boot go into the target folder, last: what makes them may be installed here.
@@ -23,7 +24,10 @@ else
     exit 1
 fi
 echo "installing:$missing" >&2
-$sudo apt-get update -qq
+# Another one at work, an unattended upgrade for one, is waited for.
+apt="apt-get -qq -o DPkg::Lock::Timeout=600 -o Acquire::Retries=5"
+# shellcheck disable=SC2086 # words
+retry $sudo $apt update
 # Tests start their own servers: what is installed here neither starts now (invoke-rc.d and deb-systemd-invoke ask this
 # file; one that is there stays) nor at the next boot.
 units() { (cd /lib/systemd/system 2>/dev/null && ls -- *.service *.socket 2>/dev/null) | grep -v @ | sort; }
@@ -38,8 +42,8 @@ if [ ! -e "$policy" ]; then
 fi
 # shellcheck disable=SC2064 # as it is now
 trap "$sudo rm -f $remove" EXIT
-# shellcheck disable=SC2086 # a list of packages
-DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends $missing >/dev/null
+# shellcheck disable=SC2086 # words, and a list of packages
+retry $sudo env DEBIAN_FRONTEND=noninteractive $apt install -y --no-install-recommends $missing >/dev/null
 if command -v systemctl >/dev/null; then
     # One that cannot be disabled cannot be enabled.
     units | comm -13 "$before" - | xargs -r $sudo systemctl disable --quiet 2>/dev/null || true

@@ -4,6 +4,7 @@
 set -eu
 cd "$(dirname "$0")"
 here=$(pwd)
+. ../retry.sh
 dir=${1:-${CARGO_TARGET_DIR:-$here/../../../target}/clients}
 datadog=0.56.0 statsd=4.0.1 hot_shots=17.1.1 unix_dgram=2.0.7
 # The one that is compiled: what calls it counts as well.
@@ -18,12 +19,16 @@ is_there() { [ "$(cat "$dir/$1.version" 2>/dev/null)" = "$2" ]; }
 # got NAME VERSION: it goes last, so that half of it counts as none
 got() { echo "$2" >"$dir/$1.version" && echo "$1 $2 is in $dir" >&2; }
 
+install_python() {
+    rm -rf "${dir:?}/$1" "$dir/$1.version"
+    python3 -m pip install -q --no-deps --disable-pip-version-check --root-user-action=ignore \
+        --target "$dir/$1" "$1==$2" >&2
+}
+
 # python NAME VERSION
 python() {
     is_there "$1" "$2" && return
-    rm -rf "${dir:?}/$1" "$dir/$1.version"
-    if python3 -m pip install -q --no-deps --disable-pip-version-check --root-user-action=ignore \
-        --target "$dir/$1" "$1==$2" >&2; then
+    if retry install_python "$1" "$2"; then
         got "$1" "$2"
     else
         missing="$missing $1"
@@ -36,7 +41,7 @@ python statsd "$statsd"
 if ! is_there hot-shots "$hot_shots $unix_dgram"; then
     headers=$(dirname "$(dirname "$(command -v node)")")
     [ ! -d "$headers/include/node" ] || export npm_config_nodedir="$headers"
-    if npm install --silent --no-audit --no-fund --omit=optional --prefix "$dir" "hot-shots@$hot_shots" \
+    if retry npm install --silent --no-audit --no-fund --omit=optional --prefix "$dir" "hot-shots@$hot_shots" \
         "unix-dgram@$unix_dgram" >&2; then
         got hot-shots "$hot_shots $unix_dgram"
     else
@@ -44,7 +49,7 @@ if ! is_there hot-shots "$hot_shots $unix_dgram"; then
     fi
 fi
 if ! is_there datadog-go "$datadog_go"; then
-    if (cd go && go build -o "$dir/dogstatsd-client" .) >&2; then
+    if (cd go && retry go build -o "$dir/dogstatsd-client" .) >&2; then
         got datadog-go "$datadog_go"
     else
         missing="$missing datadog-go"
