@@ -1,5 +1,5 @@
 //! The table of the last run of each row, in README.md between two marks: above it a line for each day that it has
-//! figures of.
+//! figures of, and for each machine of that day.
 
 use std::path::Path;
 
@@ -38,9 +38,11 @@ fn with(text: &str, rows: &[String], run: &[String], lines: &[String], head: &st
     let mut table: Vec<&str> = old.lines().filter(is_kept).chain(lines.iter().map(String::as_str)).collect();
     table.sort_by_key(|line| rows.iter().position(|row| is_of(line, row)));
     let day = |head: &str| head.split(',').next().unwrap_or_default().to_owned();
+    let on_machine = |head: &str| head.split(';').next().unwrap_or_default().to_owned();
     let is_in_use = |other: &&str| {
         let ending = format!("| {} |", day(other));
-        !other.starts_with('|') && day(other) != day(head) && table.iter().any(|line| line.ends_with(&ending))
+        let is_replaced = other.starts_with('|') || on_machine(other) == on_machine(head);
+        !is_replaced && table.iter().any(|line| line.ends_with(&ending))
     };
     let heads: String = old.lines().filter(is_in_use).chain([head]).map(|head| format!("{head}\n")).collect();
     let table: String = table.iter().map(|line| format!("{line}\n")).collect();

@@ -1,5 +1,5 @@
 //! The table of the last run of each case, in `tests/README.md` between two marks: above it a line for each day that it
-//! has rows of.
+//! has rows of, and for each machine of that day.
 
 use std::path::PathBuf;
 
@@ -41,7 +41,7 @@ fn with(text: &str, cases: &[String], run: &[String], lines: &[String], head: &s
     let day = |head: &str| head.split(',').next().unwrap_or_default().to_owned();
     let is_in_use = |other: &&str| {
         let ending = format!("| {} |", day(other));
-        !other.starts_with('|') && day(other) != day(head) && table.iter().any(|line| line.ends_with(&ending))
+        !other.starts_with('|') && *other != head && table.iter().any(|line| line.ends_with(&ending))
     };
     let heads: String = old.lines().filter(is_in_use).chain([head]).map(|head| format!("{head}\n")).collect();
     let table: String = table.iter().map(|line| format!("{line}\n")).collect();
@@ -67,6 +67,10 @@ mod tests {
         let heads = "2013-07-19, on a machine.\n2013-07-20, on another.\n";
         let table = format!("{head}\n{}\n{}\n", second[0], first[1]);
         assert_eq!(later, format!("before\n{BEGIN}{heads}\n{table}{END}after\n"));
+        // The other row of that day is of the other machine.
+        let same_day = with(&written, &cases, &cases[..1], &first[..1], "2013-07-19, on another.").unwrap();
+        let heads = "2013-07-19, on a machine.\n2013-07-19, on another.\n";
+        assert!(same_day.starts_with(&format!("before\n{BEGIN}{heads}\n")), "{same_day}");
         assert_eq!(with("no marks", &cases, &cases, &first, ""), None);
     }
 }
