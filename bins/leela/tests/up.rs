@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "leela/program.rs"]
+mod program;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -11,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use program::program;
 use tempfile::TempDir;
 
 /// Directories of a test: one with `leela` and its processes, one to run it in.
@@ -28,14 +32,7 @@ impl Sandbox {
             let path = programs.path().join(format!("leela-{name}"));
             // A busy machine may take long to end it.
             let checked = "[ \"$1\" = --check ] && echo 'drain_timeout = \"60s\"' && exit 0";
-            // Written by another process: a file that is open to write cannot be run, and what this one has open is
-            // open in whatever another test starts just then.
-            let status = Command::new("sh")
-                .args(["-c", "printf '%s\\n' \"$1\" > \"$0\" && chmod +x \"$0\""])
-                .arg(&path)
-                .arg(format!("#!/bin/sh\n{checked}\n{script}"))
-                .status();
-            assert!(status.unwrap().success());
+            program(&path, &format!("{checked}\n{script}"));
         }
         Sandbox { programs, work: TempDir::new().unwrap() }
     }

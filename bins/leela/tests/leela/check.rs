@@ -4,18 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::program::program;
 use crate::sandbox::{Said, Sandbox, leela, said};
-
-/// Makes a program out of a script. Written by another process: a file that is open to write cannot be run.
-fn program(dir: &Path, name: &str, script: &str) {
-    let path = dir.join(name);
-    let status = Command::new("sh")
-        .args(["-c", "printf '%s\\n' \"$1\" > \"$0\" && chmod +x \"$0\""])
-        .arg(&path)
-        .arg(format!("#!/bin/sh\n{script}"))
-        .status();
-    assert!(status.unwrap().success());
-}
 
 /// `leela` alone in a directory, so that no other program is beside it.
 fn alone() -> (tempfile::TempDir, PathBuf) {
@@ -50,15 +40,14 @@ fn every_process_is_asked_and_a_wrong_one_exits_78() {
     assert_eq!(none.status, 69, "{}", none.err);
 
     let good = format!("[ \"$*\" = '--check --config-dir {}' ] && echo 'readers = 1'", etc.display());
-    program(beside.path(), "leela-udp", &good);
-    program(&path, "leela-udp", "exit 70");
-    program(&path, "leela-timeline", &good);
+    program(&beside.path().join("leela-udp"), &good);
+    program(&path.join("leela-udp"), "exit 70");
+    program(&path.join("leela-timeline"), &good);
     let said = check(&leela_at, &sandbox, &path, &arguments);
     assert_eq!((said.status, said.out.as_str(), said.err.as_str()), (0, "udp ok\ntimeline ok\n", ""));
 
     program(
-        &path,
-        "leela-timeline",
+        &path.join("leela-timeline"),
         "echo 'error leela-timeline: etc/timeline.toml:2: no such key' >&2; exit 78",
     );
     fs::write(etc.join("udpp.toml"), "").unwrap();
@@ -91,6 +80,6 @@ fn the_configuration_of_this_directory_is_found() {
     let sandbox = Sandbox::new();
     let (beside, leela_at) = alone();
     fs::create_dir_all(sandbox.dir().join(".leela/etc")).unwrap();
-    program(beside.path(), "leela-udp", "[ \"$*\" = '--check --config-dir .leela/etc' ]");
+    program(&beside.path().join("leela-udp"), "[ \"$*\" = '--check --config-dir .leela/etc' ]");
     assert_eq!(check(&leela_at, &sandbox, beside.path(), &[]).status, 0);
 }

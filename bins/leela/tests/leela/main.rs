@@ -5,6 +5,7 @@
 mod check;
 mod page;
 mod planted;
+mod program;
 mod query;
 mod refused;
 mod sandbox;
