@@ -9,6 +9,8 @@ mod proc_socket;
 mod query_socket;
 mod requests;
 
+use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -50,8 +52,8 @@ fn bounded(process: &Process, growth_max: u64, honest: impl Fn() + Sync, hostile
 /// What a process has had of the machine.
 struct Spent {
     worked: Duration,
-    /// Its threads were ready to run, and others ran.
-    queued: Duration,
+    /// Each of its threads was ready to run for so long, and others ran.
+    queued: HashMap<OsString, Duration>,
 }
 
 impl Spent {
@@ -65,9 +67,10 @@ impl Spent {
         // Source: the kernel's sched-stats: time on a processor, time in the queue for one, in ns. A thread may just end.
         let queued = tasks.flatten().filter_map(|task| {
             let stat = fs::read_to_string(task.path().join("schedstat")).ok()?;
-            stat.split(' ').nth(1)?.parse::<u64>().ok()
+            let queued = stat.split(' ').nth(1)?.parse().ok()?;
+            Some((task.file_name(), Duration::from_nanos(queued)))
         });
-        Spent { worked: Duration::from_millis(ticks * 10), queued: Duration::from_nanos(queued.sum()) }
+        Spent { worked: Duration::from_millis(ticks * 10), queued: queued.collect() }
     }
 
     /// How long a client waited for the process itself, of the time since then: while that worked, or did nothing. What
@@ -75,7 +78,11 @@ impl Spent {
     fn wait_of(&self, elapsed: Duration, process: &Process) -> Duration {
         let now = Spent::of(process);
         let worked = now.worked.saturating_sub(self.worked);
-        let queued = now.queued.saturating_sub(self.queued);
+        // Of the thread that others kept waiting for the longest: threads wait for one another as well.
+        let waits = now.queued.iter().map(|(thread, queued)| {
+            queued.saturating_sub(self.queued.get(thread).copied().unwrap_or_default())
+        });
+        let queued = waits.max().unwrap_or_default();
         elapsed.min(worked).max(elapsed.saturating_sub(queued))
     }
 }
